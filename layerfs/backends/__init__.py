@@ -1,0 +1,148 @@
+"""What a store asks of a backend: storage for layers, views of stacks, and reading both back.
+
+A backend knows directories (or datasets) and mounts. It knows no blob, no database, no image and
+no lease: the store decides what may be done, keeps what was done, and holds the locks. Everything
+here is named by **diffID** ("sha256:<hex>"), since two compressions of one layer share one tree.
+A list of diffIDs is base first. Only the command line and ``LayerFS.open`` choose a backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from layerfs.errors import MetadataError
+
+if TYPE_CHECKING:
+    from layerfs.tarstream import TarReader
+
+
+class Sink(Protocol):
+    """Anything that takes bytes in order."""
+
+    def write(self, data: bytes, /) -> Any:
+        """Take all of ``data``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What this host, this user and the file system of this store can do. Found by doing it.
+
+    The first three shape the stored trees, and so belong to the store for its life: the store
+    records them when it is created, and hands them to the backend at each open. The rest belongs
+    to one environment, and is worth keeping for as long as ``environment`` is the same.
+    """
+
+    userxattr: bool  #: overlayfs's own marks are ``user.overlay.*``, not ``trusted.overlay.*``
+    squash_ids: bool  #: every file belongs to the one id that is mapped here
+    drop_privileged_xattrs: bool  #: trusted.* and most security.* of layers cannot be kept
+    max_layers: int  #: in one view, as seen by the caller
+    new_mount_api: bool = False  #: fsconfig(2) with ``lowerdir+`` (Linux 6.5)
+    mount_lacks: str = ""  #: why nothing can be mounted here, with the remedy; empty if it can
+    upper_lacks: str = ""  #: why no writable view can be had here; empty if it can
+    environment: str = ""  #: equal for equal boots, users, id maps and capabilities
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dict of JSON's own types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Features:
+        """Read what ``to_json`` wrote. Unknown names are refused with MetadataError."""
+        known = {field.name for field in fields(cls)}
+        try:
+            if extra := sorted(set(data) - known):
+                raise MetadataError(f"the recorded features name {extra[0]!r}, unknown here")
+            return cls(**data)
+        except TypeError as error:
+            raise MetadataError(f"the recorded features are not whole: {error}") from error
+
+    def format_conflict(self, recorded: Features) -> str:
+        """Say why a store made with ``recorded`` cannot be used here; empty if it can.
+
+        Marks in ``user.overlay.*`` can be read by all; marks in ``trusted.overlay.*`` only by the
+        host's own root: elsewhere deleted files would come back to life.
+        """
+        if self.userxattr and not recorded.userxattr:
+            return (
+                "the store was made by the host's root, whose whiteouts (trusted.overlay.*) are "
+                "invisible in a user namespace: use it as root, or make another store"
+            )
+        return ""
+
+
+class LayerStorage(Protocol):
+    """The trees of layers, each whole or absent."""
+
+    def ingest(self, reader: TarReader, staging: Path) -> None:
+        """Extract a layer below ``staging``, an empty directory of this store.
+
+        Nothing is durable until the store has synced it. After an error ``staging`` holds
+        whatever was extracted, which the store removes. Raises what ``apply`` raises.
+        """
+
+    def publish(self, staging: Path, diff_id: str) -> bool:
+        """Rename what ``ingest`` made to its place; False when the layer was there already.
+
+        The directory that holds the name is synced before the return. With False, ``staging`` is
+        untouched, and remains the caller's to remove.
+        """
+
+    def discard(self, diff_id: str, trash: Path) -> None:
+        """Rename the layer into ``trash``, an existing directory of this store; none is fine."""
+
+    def enumerate(self) -> Iterator[str]:
+        """Yield the diffIDs that are published, in no order."""
+
+    def size(self, diff_id: str) -> int:
+        """Return the bytes that the layer takes on disk (blocks, hardlinks once)."""
+
+
+class LayerViews(Protocol):
+    """Stacks, mounted."""
+
+    def view(self, diff_ids: Sequence[str], target: Path, run: Path, *, writable: bool) -> None:
+        """Mount the stack of ``diff_ids`` (base first) on ``target``, an existing directory.
+
+        ``run`` must not exist, its parent must; it keeps what the view needs. After an error
+        nothing is mounted and ``run`` does not exist. Raises ValidationError (no layer),
+        LimitExceededError, LayerNotFoundError, InvalidOverlayError, PermissionDeniedError,
+        MountFailedError, WriteFailedError, StorageError.
+        """
+
+    def end_view(self, target: Path, run: Path) -> None:
+        """Unmount ``target`` and remove ``run``; done twice, or after a reboot, it succeeds.
+
+        Only the mount made from ``run`` is unmounted: a foreign one on the same target is left
+        alone. UnmountFailedError: busy; nothing was removed, and a retry may succeed.
+        """
+
+    def mounted(self, target: Path, run: Path) -> bool:
+        """Say whether the view made with ``run`` is mounted on ``target`` in this namespace."""
+
+    def changes(self, run: Path, sink: Sink) -> None:
+        """Write the changes of a writable view as a layer's tar, the same bytes each time."""
+
+
+class LayerContent(Protocol):
+    """Layers, read back."""
+
+    def merge(self, diff_ids: Sequence[str], sink: Sink) -> None:
+        """Write one layer's tar whose effect is that of ``diff_ids`` in order."""
+
+    def damage(self, diff_id: str, reader: TarReader) -> list[tuple[bytes, str]]:
+        """Compare the stored tree with its tar: (path, problem) for each difference."""
+
+
+class Backend(LayerStorage, LayerViews, LayerContent, Protocol):
+    """All that a store needs. Open-ended state is on disk only: two objects are as good as one."""
+
+    name: str
+
+    def probe(self) -> Features:
+        """Find out what can be done here, by doing it. Leaves nothing behind.
+
+        InvalidOverlayError: the file system cannot store layers; the message says what lacks.
+        """
