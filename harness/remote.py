@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-#: Bytes kept of each stream of a command; what comes after is read and thrown away.
+#: Bytes kept of a command's standard output: the first ones. The rest is read and thrown away.
 MAX_OUTPUT = 64 * 1024 * 1024
-#: Bytes kept of the standard error of a long-lived command: the last ones.
-TAIL = 64 * 1024
+#: Bytes kept of a command's standard error: the last ones.
+TAIL = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Completed:
     """One command that has ended.
 
     ``status`` is its exit status, or the negative number of the signal that killed it; ``duration``
-    is in seconds. ``truncated`` says that a stream was longer than :data:`MAX_OUTPUT`.
+    is in seconds. ``truncated`` says that standard output was longer than :data:`MAX_OUTPUT`.
     """
 
     status: int
@@ -66,14 +66,19 @@ class Channel(Protocol):
         RemoteTimeoutError after ``timeout`` seconds (the command is not killed).
         """
 
+    def take_stderr(self) -> bytes:
+        """Return what it has written to standard error since the last call, up to TAIL bytes."""
+
+    def close_input(self) -> None:
+        """Close the command's standard input; nothing when that is done already."""
+
     def signal(self, number: int) -> None:
         """Send a signal to the command's process group; nothing when it has ended."""
 
     def finish(self, stdin: bytes = b"", *, timeout: float) -> Completed:
         """Write ``stdin``, close it, read both streams and wait for the end.
 
-        Raises RemoteTimeoutError after ``timeout`` seconds; the process group is killed then.
-        ``stderr`` is whole here, up to :data:`MAX_OUTPUT`.
+        XX
         """
 
     def close(self, timeout: float = 5.0) -> None:
