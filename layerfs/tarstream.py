@@ -1,0 +1,377 @@
+"""Read a tar stream, member by member, strictly. No I/O of its own: it reads from a `Source`.
+
+Understood: POSIX ustar and PAX, GNU (long names, base-256 numbers, all four sparse formats), star's
+prefix, and V7 with directories marked by a trailing slash. Names come out normalised below the
+layer's root. Nothing is guessed: damage raises ValidationError, which says at which offset of the
+uncompressed archive and what was found, and so does any place where the tar readers of the field
+disagree on what an archive holds. After an error the reader only repeats it.
+
+The end: two zero blocks, one, or the stream's end exactly after a member. What follows is read to
+the end of the source, since it is part of the diffID, and must be zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from layerfs import paxrecords, tarsparse
+from layerfs.errors import InvalidLayerPathError, LayerFSError, LimitExceededError, ValidationError
+from layerfs.paxrecords import Pax
+from layerfs.tarblocks import CHUNK, BlockStream, Source
+from layerfs.tarfields import (
+    BLOCK,
+    GNU_MAGIC,
+    HEADER,
+    POSIX_MAGIC,
+    ZERO_BLOCK,
+    Damage,
+    check_sum,
+    clean_name,
+    clean_target,
+    is_header,
+    number,
+    positive,
+    text,
+    with_prefix,
+)
+
+__all__ = ["CHUNK", "Kind", "Limits", "Member", "Source", "TarReader"]
+
+#: A tar has no type for sockets, so none is ever read.
+Kind = Literal["file", "dir", "symlink", "hardlink", "fifo", "char", "block", "socket"]
+
+_KINDS: Final[dict[bytes, Kind]] = {
+    b"0": "file",
+    b"\0": "file",
+    b"7": "file",  # contiguous
+    b"1": "hardlink",
+    b"2": "symlink",
+    b"3": "char",
+    b"4": "block",
+    b"5": "dir",
+    b"6": "fifo",
+    b"S": "file",  # GNU sparse
+}
+#: 2**32 - 1 means "leave it as it is" to chown(2).
+_ID_MAX: Final = 2**32 - 2
+#: linux/kdev_t.h: 12 bits of major, 20 of minor.
+_MAJOR_MAX: Final = 0xFFF
+_MINOR_MAX: Final = 0xFFFFF
+
+_Fields = tuple[bytes, ...]
+
+
+@dataclass(slots=True)
+class Member:
+    """One entry of the archive, as it is to be made.
+
+    ``name`` is relative to the root, without "./", and ``b"."`` for the root itself. ``linkname``
+    is a symlink's target as it is, or a hardlink's target normalised like ``name``. ``mode`` has
+    the permission bits, setuid, setgid and sticky. ``size`` is the length of the file in bytes,
+    ``stored_size`` how many of them the archive holds: they differ only for a sparse file, where
+    the data are the runs ``sparse``, pairs of (offset, length), ascending, without overlap.
+    """
+
+    name: bytes
+    kind: Kind
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    size: int = 0
+    linkname: bytes = b""
+    rdev: tuple[int, int] = (0, 0)
+    xattrs: dict[bytes, bytes] = field(default_factory=dict)
+    sparse: list[tuple[int, int]] | None = None
+    stored_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much an archive may ask for; LimitExceededError beyond."""
+
+    #: Entries: the largest real layers have some hundred thousand.
+    max_members: int = 5_000_000
+    #: Bytes of one extended header or long name, and of all global headers together.
+    max_header_bytes: int = 4 << 20
+    #: Runs of data of one sparse file.
+    max_sparse_entries: int = 1 << 20
+    #: Bytes of one file, holes included: the largest that ext4 can hold.
+    max_file_bytes: int = 1 << 44
+
+
+@dataclass(slots=True)
+class _Extensions:
+    """What the headers before a member say of it."""
+
+    pax: Pax | None = None
+    name: bytes | None = None
+    linkname: bytes | None = None
+
+    def given(self) -> bool:
+        return self.pax is not None or self.name is not None or self.linkname is not None
+
+
+class TarReader(BlockStream):
+    """Iterate over the members; between two steps, read the current member's data.
+
+    What was not read of it is skipped. Only the end of the iteration proves the archive whole.
+    """
+
+    def __init__(self, source: Source, limits: Limits | None = None) -> None:
+        super().__init__(source)
+        self._limits = limits or Limits()
+        self._members = 0
+        self._globals: dict[bytes, bytes] = {}
+        self._global_pax: Pax | None = None
+        self._ended = False
+        self._error: LayerFSError | None = None
+
+    def __iter__(self) -> Iterator[Member]:
+        return self
+
+    def __next__(self) -> Member:
+        if self._error is not None:
+            raise self._error
+        if self._ended:
+            raise StopIteration
+        try:
+            member = self._next()
+        except LayerFSError as error:
+            self._error = error
+            raise
+        if member is None:
+            self._ended = True
+            raise StopIteration
+        return member
+
+    def _next(self) -> Member | None:
+        self._skip(self._left + self._gap)
+        self._left = self._gap = 0
+        self._name = b""
+        extensions = _Extensions()
+        start = self.offset
+        try:
+            while (block := self._block()) is not None:
+                fields: _Fields = HEADER.unpack(block)
+                check_sum(block, fields[6])
+                if fields[7] in _KINDS:
+                    return self._member(block, fields, extensions)
+                self._extend(fields, extensions)
+                start = self.offset
+            self._end(extensions)
+        except Damage as damage:
+            where = f", {self._name[:255]!r}" if self._name else ""
+            raise ValidationError(f"tar header at offset {start}{where}: {damage}") from None
+        return None
+
+    def _block(self) -> bytes | None:
+        """Take the next header; None at the end of the archive."""
+        have = self._ensure(BLOCK)
+        if have < BLOCK:
+            if have:
+                raise Damage(f"cut short, {have} bytes instead of {BLOCK}")
+            if not self.offset:
+                raise Damage("the stream is empty, not a tar archive")
+            return None
+        at = self._at
+        self._at = at + BLOCK
+        block = self._buffer[at : at + BLOCK]
+        # The commonest mistake is a wrong media type: say so.
+        if block.startswith((b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")) and not is_header(block):
+            raise Damage("these are compressed data, not a tar archive")
+        return None if block == ZERO_BLOCK else block
+
+    def _end(self, extensions: _Extensions) -> None:
+        if extensions.given():
+            raise Damage("the archive ends after an extended header, without its member")
+        while have := self._ensure(1):
+            rest = self._buffer[self._at :]
+            if rest != bytes(have):
+                offset = self.offset + have - len(rest.lstrip(b"\0"))
+                raise Damage(f"the archive ends here, but offset {offset} is not zero")
+            self._at += have
+
+    # --- extended headers ------------------------------------------------------------------------
+
+    def _extend(self, fields: _Fields, extensions: _Extensions) -> None:
+        """Read the extended header that ``fields`` announce into ``extensions``.
+
+        The same kind twice for one member is refused: readers disagree on which of them counts.
+        """
+        flag = fields[7]
+        if flag == b"x":
+            if extensions.pax is not None:
+                raise Damage("a second extended header for one member")
+            records = paxrecords.split(self._body(fields))
+            extensions.pax = paxrecords.interpret([*self._globals.items(), *records])
+        elif flag == b"g":
+            self._add_globals(paxrecords.keep_global(paxrecords.split(self._body(fields))))
+        elif flag == b"L":
+            if extensions.name is not None:
+                raise Damage("a second long name for one member")
+            extensions.name = self._long_name(fields)
+        elif flag == b"K":
+            if extensions.linkname is not None:
+                raise Damage("a second long link name for one member")
+            extensions.linkname = self._long_name(fields)
+        else:
+            raise Damage(f"unknown type flag {flag!r} of {text(fields[0])!r}")
+
+    def _body(self, fields: _Fields) -> bytes:
+        size = positive(fields[4], "size")
+        most = self._limits.max_header_bytes
+        if size > most:
+            raise LimitExceededError(
+                f"the layer has an extended header of {size} bytes at offset {self.offset - BLOCK}",
+                limit=f"max_header_bytes={most}",
+            )
+        return self._take(tarsparse.padded(size))[:size]
+
+    def _long_name(self, fields: _Fields) -> bytes:
+        name, _, rest = self._body(fields).partition(b"\0")
+        if rest.strip(b"\0"):
+            raise Damage(f"a NUL within the long name {name[:255]!r}")
+        return name
+
+    def _add_globals(self, records: list[paxrecords.Record]) -> None:
+        self._globals.update(records)
+        most = self._limits.max_header_bytes
+        if sum(len(key) + len(value) for key, value in self._globals.items()) > most:
+            raise LimitExceededError(
+                "the layer's global headers are too large together",
+                limit=f"max_header_bytes={most}",
+            )
+        self._global_pax = paxrecords.interpret(self._globals.items())
+
+    # --- members ---------------------------------------------------------------------------------
+
+    def _member(self, block: bytes, fields: _Fields, extensions: _Extensions) -> Member:
+        raw, mode, uid, gid, size, mtime, _, flag, link, magic, major, minor, prefix = fields
+        self._members += 1
+        if self._members > self._limits.max_members:
+            raise LimitExceededError(
+                f"the layer has more than {self._limits.max_members} entries",
+                limit=f"max_members={self._limits.max_members}",
+            )
+        raw, link = text(raw), text(link)
+        if prefix[0] and magic == POSIX_MAGIC:
+            raw = with_prefix(block, raw)
+        member = Member(
+            raw,
+            _KINDS[flag],
+            positive(mode, "mode") & 0o7777,
+            number(uid),
+            number(gid),
+            number(mtime) * 1_000_000_000,
+            positive(size, "size"),
+            link,
+        )
+        pax = extensions.pax or self._global_pax
+        if pax is not None or extensions.given():
+            _override(member, pax, extensions)
+        self._name = member.name
+        if not (0 <= member.uid <= _ID_MAX and 0 <= member.gid <= _ID_MAX):
+            raise Damage(f"{member.uid}:{member.gid} is no valid owner")
+        if not -(2**63) <= member.mtime_ns // 1_000_000_000 < 2**63:
+            raise Damage("the time does not fit 64 bits")
+        # V7 had no type for directories, and wrote a slash behind their names.
+        if member.kind == "file" and member.name.endswith(b"/"):
+            if member.size:
+                raise Damage("a directory, by its trailing slash, with data")
+            member.kind = "dir"
+        if member.kind == "file":
+            self._file(member, block, fields, pax)
+        else:
+            self._other(member, major, minor, has_pax=extensions.pax is not None)
+        member.name = clean_name(member.name)
+        if member.name == b"." and member.kind != "dir":
+            raise InvalidLayerPathError(f"the layer's root cannot be a {member.kind}", path=b".")
+        return member
+
+    def _file(self, member: Member, block: bytes, fields: _Fields, pax: Pax | None) -> None:
+        """Set up the data that follow, and what is known of a sparse file."""
+        stored = member.size
+        member.linkname = b""
+        most = self._limits.max_sparse_entries
+        entries: tarsparse.Map | None = None
+        if fields[7] == b"S":
+            if fields[9] != GNU_MAGIC:
+                raise Damage("a sparse file in an archive that is not GNU's")
+            entries, member.size = tarsparse.old_gnu(block, lambda: self._take(BLOCK), most)
+        elif pax is not None and pax.sparse:
+            sparse = tarsparse.from_pax(pax.sparse, most)
+            member.name = sparse.name or member.name
+            member.size = sparse.real_size
+            entries = sparse.map
+            if entries is None:
+                before = self.offset
+                entries = tarsparse.leading_map(lambda: self._map_block(before, stored), most)
+                stored -= self.offset - before
+        if entries is not None:
+            member.sparse = tarsparse.checked(entries, member.size, stored)
+        if member.size > self._limits.max_file_bytes:
+            raise LimitExceededError(
+                f"{member.name[:255]!r} has {member.size} bytes",
+                path=member.name,
+                limit=f"max_file_bytes={self._limits.max_file_bytes}",
+            )
+        member.stored_size = self._left = stored
+        self._gap = -stored % BLOCK
+
+    def _map_block(self, before: int, stored: int) -> bytes:
+        if self.offset + BLOCK - before > stored:
+            raise Damage("the sparse map is longer than the data that hold it")
+        return self._take(BLOCK)
+
+    def _other(self, member: Member, major: bytes, minor: bytes, *, has_pax: bool) -> None:
+        """Finish an entry without content of its own, whose size field means nothing."""
+        if member.kind == "symlink":
+            member.linkname = clean_target(member.linkname)
+        elif member.kind == "hardlink":
+            member.linkname = clean_name(member.linkname)
+            self._gap = self._link_data(member.size, has_pax=has_pax)
+        elif member.kind in {"char", "block"}:
+            member.linkname = b""
+            member.rdev = number(major), number(minor)
+            if not (0 <= member.rdev[0] <= _MAJOR_MAX and 0 <= member.rdev[1] <= _MINOR_MAX):
+                raise Damage(f"{member.rdev[0]}:{member.rdev[1]} is no device number of Linux")
+        else:
+            member.linkname = b""
+        member.size = 0
+
+    def _link_data(self, size: int, *, has_pax: bool) -> int:
+        """Return how many bytes of data, which repeat the target's, follow a hardlink.
+
+        POSIX.1-1988 said that the size is to be ignored, POSIX.1-2001 that data follow; only the
+        next block can tell. Where a pax writer's data would look like a header it stays open.
+        """
+        if not size:
+            return 0
+        peek = self._buffer[self._at : self._at + BLOCK] if self._ensure(BLOCK) else ZERO_BLOCK
+        if peek != ZERO_BLOCK and not is_header(peek):
+            return tarsparse.padded(size)
+        if has_pax:
+            raise Damage(f"a hardlink of {size} bytes, which may or may not follow it")
+        return 0
+
+
+def _override(member: Member, pax: Pax | None, extensions: _Extensions) -> None:
+    """Put what the extended headers say in the place of what the header says."""
+    name, linkname = extensions.name, extensions.linkname
+    if pax is not None:
+        if None not in (name, pax.path) and name != pax.path:
+            raise Damage(f"two long names, {name!r:.255} and {pax.path!r:.255}")
+        if None not in (linkname, pax.linkpath) and linkname != pax.linkpath:
+            raise Damage(f"two long link names, {linkname!r:.255} and {pax.linkpath!r:.255}")
+        name = name if pax.path is None else pax.path
+        linkname = linkname if pax.linkpath is None else pax.linkpath
+        member.uid = member.uid if pax.uid is None else pax.uid
+        member.gid = member.gid if pax.gid is None else pax.gid
+        member.size = member.size if pax.size is None else pax.size
+        member.mtime_ns = member.mtime_ns if pax.mtime_ns is None else pax.mtime_ns
+        member.xattrs = dict(pax.xattrs)
+    member.name = member.name if name is None else name
+    member.linkname = member.linkname if linkname is None else linkname
