@@ -1,0 +1,383 @@
+"""Extract one layer's tar below a directory, in the form that overlayfs reads.
+
+The directory must be empty and out of others' reach: a staging directory. Nothing outside it is
+ever touched, whatever the tar says and whatever happens to the tree meanwhile:
+
+- which directory a name belongs to is decided by ``layertree`` from the layer's own entries, and
+  that directory is then opened by openat2(2) with RESOLVE_IN_ROOT, NO_MAGICLINKS, NO_SYMLINKS and
+  NO_XDEV: a symlink that somebody swapped in is an error, not a way out;
+- everything else names one component relative to such a descriptor, without following it, or is
+  done to the descriptor of the file itself.
+
+Metadata of directories is written at the end, deepest first: until then they are ours, mode 0700,
+without default ACLs and setgid bits that their children would inherit. Whiteouts are made at the
+end, too. Nothing is made durable here: that is for the store (``syncfs``).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from layerfs import layerxattrs, syscalls
+from layerfs.errors import (
+    InvalidLayerPathError,
+    LayerFSError,
+    PermissionDeniedError,
+    ValidationError,
+    from_os_error,
+)
+from layerfs.layertree import Directory, LayerTree, Node, Step
+from layerfs.tarstream import Member
+
+if TYPE_CHECKING:
+    from layerfs.tarstream import TarReader
+
+LayerPath = bytes
+
+_CONFINED: Final = (
+    syscalls.RESOLVE_IN_ROOT
+    | syscalls.RESOLVE_NO_MAGICLINKS
+    | syscalls.RESOLVE_NO_SYMLINKS
+    | syscalls.RESOLVE_NO_XDEV
+)
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_INODE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+#: Descriptors of directories kept open. Tars go depth first, so few are needed at a time.
+_OPEN_DIRECTORIES: Final = 32
+#: Components of one openat2 path. A longer way is walked in several steps: names have at most 255
+#: bytes and PATH_MAX is 4096, and on the way up a deep tree the descriptors between are of use.
+_STRIDE: Final = 15
+_IMPLICIT_MODE: Final = 0o755
+#: What only a bad name, or somebody else in the staging directory, can bring about.
+_PATH_ERRORS: Final = frozenset({
+    errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT,
+    errno.ENOTEMPTY, errno.EXDEV, errno.EILSEQ, errno.EMLINK,
+})  # fmt: skip
+
+
+_SPECIAL: Final = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """What can be stored on this host, for this user; found out by the backend's ``probe``."""
+
+    userxattr: bool = False  #: mark opaque directories with ``user.overlay.*``, not ``trusted.``
+    squash_ids: bool = False  #: all files belong to the caller; devices may be left out
+    drop_privileged_xattrs: bool = False  #: leave out trusted.*, and security.* but capability
+
+
+@dataclass(slots=True)
+class ApplyReport:
+    """What was extracted.
+
+    ``implicit``: sorted paths of directories (the root is ``b"."``) that no entry of this layer
+    describes and whose metadata a lower layer may decide. ``opaque_root``: an opaque marker at the
+    top, which overlayfs does not honour on a layer's root directory: whoever stacks leaves out the
+    layers below.
+    """
+
+    entries: int = 0  #: members of the tar, markers included
+    bytes: int = 0  #: of file content written, holes not counted
+    implicit: list[LayerPath] = field(default_factory=list)
+    opaque_root: bool = False
+    #: (path, reason) of what this host cannot store and the options allow to leave out.
+    skipped: list[tuple[LayerPath, str]] = field(default_factory=list)
+
+
+def apply(reader: TarReader, root_fd: int, *, options: ApplyOptions | None = None) -> ApplyReport:
+    """Extract all members of ``reader`` below the empty directory ``root_fd``.
+
+    Raises what the reader raises, HostileLayerError, InvalidLayerPathError, WriteFailedError,
+    PermissionDeniedError, StorageError, ValidationError; ``path`` is that within the layer. What
+    was extracted until then remains, to be removed by the caller.
+    """
+    applier = _Applier(reader, root_fd, options or ApplyOptions())
+    try:
+        return applier.run()
+    finally:
+        applier.close()
+
+
+class _Applier:
+    def __init__(self, reader: TarReader, root_fd: int, options: ApplyOptions) -> None:
+        self._reader = reader
+        self._options = options
+        self._tree = LayerTree()
+        self._report = ApplyReport()
+        #: Outside the initial user namespace some things cannot be had, and are left out.
+        self._lenient = options.squash_ids or options.drop_privileged_xattrs
+        self._me = (os.geteuid(), os.getegid())
+        self._root_fd = root_fd
+        self._open: OrderedDict[Directory, int] = OrderedDict()
+        self._absent: set[Node] = set()  #: in the tree, but left out on disk
+        self._path = b"."  #: what is being worked on, for errors
+        self._makers = {
+            "file": self._make_file,
+            "dir": self._make_directory,
+            "symlink": self._make_symlink,
+            "hardlink": self._make_hardlink,
+            "fifo": self._make_special,
+            "char": self._make_special,
+            "block": self._make_special,
+        }
+
+    def run(self) -> ApplyReport:
+        try:
+            self._prepare_root()
+            for member in self._reader:
+                self._path = member.name
+                self._report.entries += 1
+                self._add(member)
+            self._finish_directories()
+        except OSError as error:
+            raise self._translated(error) from error
+        except OverflowError as error:
+            raise ValidationError(
+                f"{self._path!r}: a number in its header is out of range: {error}", path=self._path
+            ) from error
+        self._report.implicit = self._tree.implicit()
+        self._report.opaque_root = self._tree.root.opaque
+        return self._report
+
+    def close(self) -> None:
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+
+    def _translated(self, error: OSError) -> LayerFSError:
+        if error.errno in _PATH_ERRORS:
+            text = f"{self._path!r} cannot be created: {error.strerror}"
+            return InvalidLayerPathError(text, path=self._path, errno=error.errno)
+        return from_os_error(error, "extracting", self._path)
+
+    def _prepare_root(self) -> None:
+        # Children inherit a default ACL, and the group of a setgid directory (or of any directory,
+        # on a file system mounted with "grpid").
+        if not self._options.squash_ids:
+            os.fchown(self._root_fd, *self._me)
+        os.fchmod(self._root_fd, 0o700)
+        for name in (layerxattrs.ACL_DEFAULT, layerxattrs.ACL_ACCESS):
+            try:
+                os.removexattr(self._root_fd, name)
+            except OSError as error:
+                if error.errno not in {errno.ENODATA, errno.ENOTSUP}:
+                    raise
+
+    # --- members -------------------------------------------------------------------------------
+
+    def _add(self, member: Member) -> None:
+        self._trim()
+        tree = self._tree
+        step = tree.add(member)
+        if tree.made:
+            for directory in tree.made:
+                if directory.parent is not None:
+                    os.mkdir(directory.name, 0o700, dir_fd=self._fd(directory.parent))
+            tree.made.clear()
+        if step is None:
+            return
+        if step.old is not None and step.old is not step.node:
+            self._remove(step.parent, step.name, step.old)
+        self._makers[member.kind](member, step)
+
+    def _make_directory(self, member: Member, step: Step) -> None:
+        step.node.member = member
+        if step.old is not step.node:
+            os.mkdir(step.name, 0o700, dir_fd=self._fd(step.parent))
+
+    def _make_file(self, member: Member, step: Step) -> None:
+        fd = os.open(step.name, _NEW_FILE, 0o600, dir_fd=self._fd(step.parent))
+        try:
+            if member.sparse is not None:
+                self._write_sparse(fd, member)
+            elif member.size:
+                self._write(fd, member.size)
+            self._set_metadata(fd, member)
+        finally:
+            os.close(fd)
+
+    def _make_symlink(self, member: Member, step: Step) -> None:
+        parent = self._fd(step.parent)
+        os.symlink(member.linkname, step.name, dir_fd=parent)
+        if self._must_chown(member):
+            self._chown(member, step.name, dir_fd=parent)
+        if member.xattrs:
+            # There is no setxattrat(2) before Linux 6.13. The descriptor is ours, the rest a name.
+            self._set_xattrs(
+                b"/proc/self/fd/%d/%b" % (parent, step.name),
+                layerxattrs.stored(member.xattrs, self._options),
+                follow=False,
+            )
+        times = (member.mtime_ns, member.mtime_ns)
+        os.utime(step.name, ns=times, dir_fd=parent, follow_symlinks=False)
+
+    def _make_hardlink(self, member: Member, step: Step) -> None:
+        if step.node in self._absent or step.source is None:
+            self._report.skipped.append((member.name, "a link to what was left out"))
+            return
+        directory, name = step.source
+        os.link(
+            name,
+            step.name,
+            src_dir_fd=self._fd(directory),
+            dst_dir_fd=self._fd(step.parent),
+            follow_symlinks=False,
+        )
+
+    def _make_special(self, member: Member, step: Step) -> None:
+        kind = _SPECIAL[member.kind]
+        device = os.makedev(*member.rdev) if member.kind != "fifo" else 0
+        parent = self._fd(step.parent)
+        try:
+            os.mknod(step.name, kind | 0o600, device, dir_fd=parent)
+        except PermissionError:
+            if member.kind == "fifo" or not self._lenient:
+                raise
+            # Only the host's root may make devices (mknod(2), CAP_MKNOD); a container engine gives
+            # a rootless container those of the host.
+            self._absent.add(step.node)
+            self._report.skipped.append((member.name, "devices need the host's root"))
+            return
+        # Opening a device or fifo would act on it, so: an O_PATH descriptor, through /proc.
+        fd = os.open(step.name, _INODE, dir_fd=parent)
+        try:
+            status = os.fstat(fd)
+            if stat.S_IFMT(status.st_mode) != kind or status.st_rdev != device:
+                raise OSError(errno.EEXIST, "somebody replaced it meanwhile")
+            self._set_metadata(b"/proc/self/fd/%d" % fd, member)
+        finally:
+            os.close(fd)
+
+    def _remove(self, parent: Directory, name: bytes, old: Node) -> None:
+        """Delete what this layer put at ``name``, and nothing else: ENOTEMPTY otherwise."""
+        if not isinstance(old, Directory):
+            if old not in self._absent:
+                os.unlink(name, dir_fd=self._fd(parent))
+            return
+        for directory in reversed(old.subtree()):
+            fd = self._fd(directory)
+            for child, node in directory.children.items():
+                if isinstance(node, Directory):
+                    os.rmdir(child, dir_fd=fd)
+                elif node not in self._absent:
+                    os.unlink(child, dir_fd=fd)
+            self._close(directory)
+            self._trim()
+        os.rmdir(name, dir_fd=self._fd(parent))
+
+    # --- content and metadata --------------------------------------------------------------------
+
+    def _write(self, fd: int, length: int) -> None:
+        for view in self._reader.chunks(length):
+            written = os.write(fd, view)
+            while written < len(view):  # a nearly full disk, or a file size limit
+                written += os.write(fd, view[written:])
+            self._report.bytes += len(view)
+
+    def _write_sparse(self, fd: int, member: Member) -> None:
+        for offset, length in member.sparse or ():
+            os.lseek(fd, offset, os.SEEK_SET)
+            self._write(fd, length)
+        os.ftruncate(fd, member.size)
+
+    def _set_metadata(self, target: int | bytes, member: Member, *, opaque: bool = False) -> None:
+        """Write all metadata of an inode, given as descriptor or as its path in /proc/self/fd.
+
+        In this order: chown(2) clears setuid and capabilities; writing ``user.*`` needs the mode
+        to allow it, which the final one may not; an ACL has the last word on the mode.
+        """
+        if self._must_chown(member):
+            self._chown(member, target)
+        acls: dict[bytes, bytes] = {}
+        if member.xattrs or opaque:
+            xattrs = layerxattrs.stored(member.xattrs, self._options)
+            acls = {name: xattrs.pop(name) for name in layerxattrs.ACLS if name in xattrs}
+            if opaque:
+                xattrs[layerxattrs.opaque_name(self._options)] = b"y"
+            self._set_xattrs(target, xattrs)
+        os.chmod(target, member.mode)
+        if acls:
+            self._set_xattrs(target, acls)
+        os.utime(target, ns=(member.mtime_ns, member.mtime_ns))
+
+    def _must_chown(self, member: Member) -> bool:
+        return not self._options.squash_ids and (member.uid, member.gid) != self._me
+
+    def _chown(self, member: Member, target: int | bytes, *, dir_fd: int | None = None) -> None:
+        try:
+            os.chown(target, member.uid, member.gid, dir_fd=dir_fd, follow_symlinks=dir_fd is None)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise PermissionDeniedError(
+                f"{self._path!r}: owner {member.uid}:{member.gid} is not mapped in this user "
+                "namespace",
+                path=self._path,
+                errno=error.errno,
+            ) from error
+
+    def _set_xattrs(
+        self, target: int | bytes, xattrs: dict[bytes, bytes], *, follow: bool = True
+    ) -> None:
+        for name, value in xattrs.items():
+            try:
+                os.setxattr(target, name, value, follow_symlinks=follow)
+            except OSError as error:
+                if error.errno == errno.EPERM and name == layerxattrs.CAPABILITY and self._lenient:
+                    self._report.skipped.append((self._path, "capabilities cannot be set here"))
+                    continue
+                shown = os.fsdecode(name)
+                raise from_os_error(error, f"setting {shown!r} on", self._path) from error
+
+    def _finish_directories(self) -> None:
+        """Make whiteouts and write metadata, children first, so that a mode shuts out nothing."""
+        for directory in reversed(self._tree.root.subtree()):
+            self._trim()
+            member = directory.member
+            if member is None:
+                member = Member(directory.path(), "dir", _IMPLICIT_MODE)
+            self._path = member.name
+            fd = self._fd(directory)
+            for name in directory.whiteouts():
+                self._path = directory.path(name)
+                os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
+            self._path = member.name
+            self._set_metadata(fd, member, opaque=directory.opaque)
+            self._close(directory)
+
+    # --- descriptors of directories --------------------------------------------------------------
+
+    def _fd(self, directory: Directory) -> int:
+        """Return a descriptor of a directory that is on disk; it stays open until ``_trim``."""
+        fd = self._open.get(directory)
+        if fd is not None:
+            self._open.move_to_end(directory)
+            return fd
+        way = []
+        start: Directory | None = directory
+        while start is not None and start not in self._open and start.parent is not None:
+            way.append(start)
+            start = start.parent
+        fd = self._root_fd if start is None else self._open.get(start, self._root_fd)
+        while way:
+            steps = [way.pop() for _ in range(min(_STRIDE, len(way)))]
+            path = b"/".join([step.name for step in steps])
+            fd = self._open[steps[-1]] = syscalls.openat2(fd, path, _DIRECTORY, 0, _CONFINED)
+        return fd
+
+    def _close(self, directory: Directory) -> None:
+        if (fd := self._open.pop(directory, None)) is not None:
+            os.close(fd)
+
+    def _trim(self) -> None:
+        # Not while descriptors are in use: a deep path brings many at once.
+        while len(self._open) > _OPEN_DIRECTORIES:
+            os.close(self._open.popitem(last=False)[1])
