@@ -28,7 +28,6 @@ from layerfs.errors import (
     InvalidLayerPathError,
     LayerFSError,
     PermissionDeniedError,
-    ValidationError,
     from_os_error,
 )
 from layerfs.layertree import Directory, LayerTree, Node, Step
@@ -62,6 +61,8 @@ _PATH_ERRORS: Final = frozenset({
 })  # fmt: skip
 
 
+#: No entry of a layer can have this name (whiteout.classify refuses it).
+_TEMPORARY: Final = b".wh..wh.link"
 _SPECIAL: Final = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
 
 
@@ -96,7 +97,7 @@ def apply(reader: TarReader, root_fd: int, *, options: ApplyOptions | None = Non
     """Extract all members of ``reader`` below the empty directory ``root_fd``.
 
     Raises what the reader raises, HostileLayerError, InvalidLayerPathError, WriteFailedError,
-    PermissionDeniedError, StorageError, ValidationError; ``path`` is that within the layer. What
+    PermissionDeniedError, StorageError; ``path`` is that within the layer. What
     was extracted until then remains, to be removed by the caller.
     """
     applier = _Applier(reader, root_fd, options or ApplyOptions())
@@ -136,13 +137,11 @@ class _Applier:
                 self._path = member.name
                 self._report.entries += 1
                 self._add(member)
+            self._tree.settle()
+            self._make_implicit()
             self._finish_directories()
         except OSError as error:
             raise self._translated(error) from error
-        except OverflowError as error:
-            raise ValidationError(
-                f"{self._path!r}: a number in its header is out of range: {error}", path=self._path
-            ) from error
         self._report.implicit = self._tree.implicit()
         self._report.opaque_root = self._tree.root.opaque
         return self._report
@@ -175,18 +174,21 @@ class _Applier:
 
     def _add(self, member: Member) -> None:
         self._trim()
-        tree = self._tree
-        step = tree.add(member)
-        if tree.made:
-            for directory in tree.made:
-                if directory.parent is not None:
-                    os.mkdir(directory.name, 0o700, dir_fd=self._fd(directory.parent))
-            tree.made.clear()
+        step = self._tree.add(member)
+        if self._tree.made:
+            self._make_implicit()
         if step is None:
             return
-        if step.old is not None and step.old is not step.node:
+        if step.old is not None and step.old is not step.node and member.kind != "hardlink":
             self._remove(step.parent, step.name, step.old)
         self._makers[member.kind](member, step)
+
+    def _make_implicit(self) -> None:
+        for directory in self._tree.made:
+            if directory.parent is not None:
+                self._trim()
+                os.mkdir(directory.name, 0o700, dir_fd=self._fd(directory.parent))
+        self._tree.made.clear()
 
     def _make_directory(self, member: Member, step: Step) -> None:
         step.node.member = member
@@ -222,15 +224,23 @@ class _Applier:
     def _make_hardlink(self, member: Member, step: Step) -> None:
         if step.node in self._absent or step.source is None:
             self._report.skipped.append((member.name, "a link to what was left out"))
+            if step.old is not None:
+                self._remove(step.parent, step.name, step.old)
             return
-        directory, name = step.source
+        directory, source = step.source
+        # What is replaced may be a directory that holds the target: link first, then remove.
+        name = step.name if step.old is None else _TEMPORARY
         os.link(
+            source,
             name,
-            step.name,
             src_dir_fd=self._fd(directory),
             dst_dir_fd=self._fd(step.parent),
             follow_symlinks=False,
         )
+        if step.old is not None:
+            self._remove(step.parent, step.name, step.old)
+            parent = self._fd(step.parent)
+            os.rename(name, step.name, src_dir_fd=parent, dst_dir_fd=parent)
 
     def _make_special(self, member: Member, step: Step) -> None:
         kind = _SPECIAL[member.kind]

@@ -125,6 +125,7 @@ class LayerTree:
         self._last_path = b""
         self._last: Directory = self.root
         self._implicit_bytes = 0
+        self._lost: list[Directory] = []  #: directories with markers that an entry replaced
 
     def add(self, member: Member) -> Step | None:
         """Enter a member; None when no name changes (markers, sockets, a link to itself)."""
@@ -156,15 +157,13 @@ class LayerTree:
             node = source[0].children[source[1]]
             if old is node:
                 return None
-            if isinstance(old, Directory) and _below(source[0], old):
-                raise InvalidLayerPathError(
-                    f"{name!r}: the hardlink would replace the directory that holds its target",
-                    path=name,
-                )
         else:
             node = Node(kind, _target(member) if kind == "symlink" else b"")
         if old is not None:
-            self._forget()
+            # What was resolved may have led through the name that is replaced.
+            self._last_path, self._last = b"", self.root
+        if isinstance(old, Directory):
+            self._lost += [each for each in old.subtree() if each.marked or each.hidden]
         parent.children[base] = node
         return Step(parent, base, node, old, source)
 
@@ -192,6 +191,29 @@ class LayerTree:
                 )
         self._last_path, self._last = path, node
         return node
+
+    def settle(self) -> None:
+        """Bring markers back whose directory was replaced; to be called after the last member.
+
+        A marker speaks of lower layers, and so outlives what this layer did to the directory that
+        held it, unless something else than a directory has its place at the end.
+        """
+        for lost in self._lost:
+            names = []
+            directory: Directory | None = lost
+            while directory is not None:
+                names.append(directory.name)
+                directory = directory.parent
+            node: Node | None = self.root
+            for name in reversed(names[:-1]):
+                if not isinstance(node, Directory):
+                    break
+                node = node.children.get(name) or self._make(node, name)
+            if isinstance(node, Directory):
+                node.marked |= lost.marked
+                for hidden in lost.hidden:
+                    node.hide(hidden)
+        self._lost.clear()
 
     def implicit(self) -> list[bytes]:
         """Return the implicit directories whose metadata a lower layer may decide, sorted.
@@ -288,16 +310,6 @@ class LayerTree:
                     )
             if not target:
                 return node
-
-    def _forget(self) -> None:
-        # What was resolved may have led through the name that is replaced.
-        self._last_path, self._last = b"", self.root
-
-
-def _below(directory: Directory | None, ancestor: Directory) -> bool:
-    while directory is not None and directory is not ancestor:
-        directory = directory.parent
-    return directory is ancestor
 
 
 def _target(member: Member) -> bytes:
