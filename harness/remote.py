@@ -63,7 +63,8 @@ class Channel(Protocol):
         """Return the next line of standard output without its newline.
 
         Raises EOFError when the stream ends before a whole line (``partial`` output is lost),
-        RemoteTimeoutError after ``timeout`` seconds (the command is not killed).
+        RemoteTimeoutError after ``timeout`` seconds (the command is not killed), ValueError for a
+        line of more than :data:`MAX_OUTPUT` bytes.
         """
 
     def take_stderr(self) -> bytes:

@@ -226,6 +226,8 @@ class Subject:
             ) from None  # fmt: skip
         except (EOFError, BrokenPipeError):
             self._session_died(session, verb)
+        except ValueError as error:
+            raise BadAnswer(f"{verb}: {error}", verb=verb, stderr=session.stderr) from None
         stderr = session.take_stderr()
         try:
             answer = answers.json_object(line)

@@ -1,0 +1,135 @@
+"""Starts commands for :mod:`harness.local_remote` from within the target's namespaces.
+
+The harness sends one packet for each command over a socket, with five descriptors: the request (a
+JSON object in a memfd), the end on which the command's fate is told, and its three streams. So a
+command costs one fork and exec, nothing is copied, and no descriptor of the harness is inherited.
+A packet without descriptors is a signal for a command that still runs.
+
+The loop ends when the harness's end of the socket closes, for whatever reason. Standard library
+only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+_PACKET: Final = 4096
+_DESCRIPTORS: Final = 5
+
+
+class Agent:
+    """The commands that run right now, each with the pipe on which its end is to be told."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._running: dict[int, tuple[subprocess.Popen[bytes], int]] = {}
+
+    def serve(self) -> None:
+        """Start, signal and reap until the other end closes."""
+        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        poller = select.poll()
+        poller.register(self._control, select.POLLIN)
+        poller.register(woken, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poller.poll()}
+            if woken in ready:
+                os.read(woken, _PACKET)
+                self._reap()
+            if self._control.fileno() in ready and not self._take_packet():
+                return
+
+    def _take_packet(self) -> bool:
+        message, descriptors, _, _ = socket.recv_fds(self._control, _PACKET, _DESCRIPTORS)
+        if not message:
+            return False
+        if descriptors:
+            self._start(*descriptors)
+        else:
+            wanted = json.loads(message)
+            if wanted["pid"] in self._running:  # else the number may belong to another by now
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(wanted["pid"], wanted["signal"])
+        return True
+
+    def _start(self, request: int, fate: int, stdin: int, stdout: int, stderr: int) -> None:
+        with open(request, "rb") as file:
+            wanted = json.load(file)
+        try:
+            process = subprocess.Popen(
+                wanted["argv"],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=wanted["env"],
+                cwd=wanted["cwd"],
+                start_new_session=True,
+            )
+        except OSError as error:
+            _tell(fate, {"error": [error.errno, error.strerror, error.filename]})
+            os.close(fate)
+        else:
+            self._running[process.pid] = (process, fate)
+            _tell(fate, {"pid": process.pid})
+        finally:
+            for descriptor in (stdin, stdout, stderr):
+                os.close(descriptor)
+
+    def _reap(self) -> None:
+        """Reap our own commands, and the orphans that only a parent of all can reap."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            process, fate = self._running.pop(pid, (None, -1))
+            if process is not None:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                _tell(fate, {"status": process.returncode})
+                os.close(fate)
+
+
+def _tell(fate: int, what: dict[str, Any]) -> None:
+    # The harness may have lost interest in the meantime.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(fate, json.dumps(what).encode() + b"\n")
+
+
+def kill_descendants() -> None:
+    """Kill all that descends from this process, which must be a subreaper, and reap it.
+
+    Where there is no pid namespace whose end would do so. Each round kills what is a child now;
+    grandchildren become children when their parents die.
+    """
+    while True:
+        for pid in _children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _children() -> list[int]:
+    """Return the direct children of this process, zombies included."""
+    own, found = os.getpid(), []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                # proc_pid_stat(5): the name in parentheses may itself hold spaces and parentheses.
+                after_name = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+                if int(after_name[1]) == own:
+                    found.append(int(entry.name))
+    return found
