@@ -106,24 +106,38 @@ class LayerViews(Protocol):
     def view(self, diff_ids: Sequence[str], target: Path, run: Path, *, writable: bool) -> None:
         """Mount the stack of ``diff_ids`` (base first) on ``target``, an existing directory.
 
-        ``run`` must not exist, its parent must; it keeps what the view needs. After an error
+        ``run`` must not exist, its parent must; it keeps what the view needs, and its name must be
+        unique among all stores (mountinfo shows it). After an error
         nothing is mounted and ``run`` does not exist. Raises ValidationError (no layer),
-        LimitExceededError, LayerNotFoundError, InvalidOverlayError, PermissionDeniedError,
-        MountFailedError, WriteFailedError, StorageError.
+        LimitExceededError (``max_layers``; before anything is done), StorageError (a layer's tree
+        is missing or damaged), InvalidOverlayError, InvalidMountPointError, PermissionDeniedError,
+        MountFailedError, WriteFailedError.
         """
 
     def end_view(self, target: Path, run: Path) -> None:
         """Unmount ``target`` and remove ``run``; done twice, or after a reboot, it succeeds.
 
         Only the mount made from ``run`` is unmounted: a foreign one on the same target is left
-        alone. UnmountFailedError: busy; nothing was removed, and a retry may succeed.
+        alone. UnmountFailedError: busy, or living on in another namespace; nothing was removed,
+        and a retry may succeed.
         """
 
     def mounted(self, target: Path, run: Path) -> bool:
         """Say whether the view made with ``run`` is mounted on ``target`` in this namespace."""
 
-    def changes(self, run: Path, sink: Sink) -> None:
-        """Write the changes of a writable view as a layer's tar, the same bytes each time."""
+    def held(self, run: Path) -> list[str]:
+        """Say which processes, of whatever namespace, have the view made with ``run`` mounted.
+
+        Empty when no process has it any more: what is recorded of it is stale. Unlike a
+        namespace's inode number, this can be told of the processes of other users too.
+        """
+
+    def changes(self, run: Path, sink: Sink, *, source_date_epoch: int | None = None) -> None:
+        """Write the changes of a writable view as a layer's tar, the same bytes each time.
+
+        Times after ``source_date_epoch`` (seconds) are written as that. ReadOnlyFilesystemError:
+        the view is not writable.
+        """
 
 
 class LayerContent(Protocol):
