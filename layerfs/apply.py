@@ -4,8 +4,8 @@ The directory must be empty and out of others' reach: a staging directory. Nothi
 ever touched, whatever the tar says and whatever happens to the tree meanwhile:
 
 - which directory a name belongs to is decided by ``layertree`` from the layer's own entries, and
-  that directory is then opened by openat2(2) with RESOLVE_IN_ROOT, NO_MAGICLINKS, NO_SYMLINKS and
-  NO_XDEV: a symlink that somebody swapped in is an error, not a way out;
+  that directory is then opened by ``handles`` (openat2(2), RESOLVE_IN_ROOT and no symlinks at all):
+  a symlink that somebody swapped in is an error, not a way out;
 - everything else names one component relative to such a descriptor, without following it, or is
   done to the descriptor of the file itself.
 
@@ -19,17 +19,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from layerfs import layerxattrs, syscalls
+from layerfs import layerxattrs
 from layerfs.errors import (
     InvalidLayerPathError,
     LayerFSError,
     PermissionDeniedError,
     from_os_error,
 )
+from layerfs.handles import Handles
 from layerfs.layertree import Directory, LayerTree, Node, Step
 from layerfs.tarstream import Member
 
@@ -38,21 +38,9 @@ if TYPE_CHECKING:
 
 LayerPath = bytes
 
-_CONFINED: Final = (
-    syscalls.RESOLVE_IN_ROOT
-    | syscalls.RESOLVE_NO_MAGICLINKS
-    | syscalls.RESOLVE_NO_SYMLINKS
-    | syscalls.RESOLVE_NO_XDEV
-)
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _INODE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
-#: Descriptors of directories kept open. Tars go depth first, so few are needed at a time.
-_OPEN_DIRECTORIES: Final = 32
-#: Components of one openat2 path. A longer way is walked in several steps: names have at most 255
-#: bytes and PATH_MAX is 4096, and on the way up a deep tree the descriptors between are of use.
-_STRIDE: Final = 15
 _IMPLICIT_MODE: Final = 0o755
 #: What only a bad name, or somebody else in the staging directory, can bring about.
 _PATH_ERRORS: Final = frozenset({
@@ -100,11 +88,7 @@ def apply(reader: TarReader, root_fd: int, *, options: ApplyOptions | None = Non
     PermissionDeniedError, StorageError; ``path`` is that within the layer. What
     was extracted until then remains, to be removed by the caller.
     """
-    applier = _Applier(reader, root_fd, options or ApplyOptions())
-    try:
-        return applier.run()
-    finally:
-        applier.close()
+    return _Applier(reader, root_fd, options or ApplyOptions()).run()
 
 
 class _Applier:
@@ -117,7 +101,8 @@ class _Applier:
         self._lenient = options.squash_ids or options.drop_privileged_xattrs
         self._me = (os.geteuid(), os.getegid())
         self._root_fd = root_fd
-        self._open: OrderedDict[Directory, int] = OrderedDict()
+        self._handles = Handles(root_fd)
+        self._fd = self._handles.fd
         self._absent: set[Node] = set()  #: in the tree, but left out on disk
         self._path = b"."  #: what is being worked on, for errors
         self._makers = {
@@ -142,14 +127,11 @@ class _Applier:
             self._finish_directories()
         except OSError as error:
             raise self._translated(error) from error
+        finally:
+            self._handles.close_all()
         self._report.implicit = self._tree.implicit()
         self._report.opaque_root = self._tree.root.opaque
         return self._report
-
-    def close(self) -> None:
-        for fd in self._open.values():
-            os.close(fd)
-        self._open.clear()
 
     def _translated(self, error: OSError) -> LayerFSError:
         if error.errno in _PATH_ERRORS:
@@ -173,7 +155,7 @@ class _Applier:
     # --- members -------------------------------------------------------------------------------
 
     def _add(self, member: Member) -> None:
-        self._trim()
+        self._handles.trim()
         step = self._tree.add(member)
         if self._tree.made:
             self._make_implicit()
@@ -186,7 +168,7 @@ class _Applier:
     def _make_implicit(self) -> None:
         for directory in self._tree.made:
             if directory.parent is not None:
-                self._trim()
+                self._handles.trim()
                 os.mkdir(directory.name, 0o700, dir_fd=self._fd(directory.parent))
         self._tree.made.clear()
 
@@ -279,8 +261,8 @@ class _Applier:
                     os.rmdir(child, dir_fd=fd)
                 elif node not in self._absent:
                     os.unlink(child, dir_fd=fd)
-            self._close(directory)
-            self._trim()
+            self._handles.close(directory)
+            self._handles.trim()
         os.rmdir(name, dir_fd=self._fd(parent))
 
     # --- content and metadata --------------------------------------------------------------------
@@ -350,7 +332,7 @@ class _Applier:
     def _finish_directories(self) -> None:
         """Make whiteouts and write metadata, children first, so that a mode shuts out nothing."""
         for directory in reversed(self._tree.root.subtree()):
-            self._trim()
+            self._handles.trim()
             member = directory.member
             if member is None:
                 member = Member(directory.path(), "dir", _IMPLICIT_MODE)
@@ -361,33 +343,4 @@ class _Applier:
                 os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
             self._path = member.name
             self._set_metadata(fd, member, opaque=directory.opaque)
-            self._close(directory)
-
-    # --- descriptors of directories --------------------------------------------------------------
-
-    def _fd(self, directory: Directory) -> int:
-        """Return a descriptor of a directory that is on disk; it stays open until ``_trim``."""
-        fd = self._open.get(directory)
-        if fd is not None:
-            self._open.move_to_end(directory)
-            return fd
-        way = []
-        start: Directory | None = directory
-        while start is not None and start not in self._open and start.parent is not None:
-            way.append(start)
-            start = start.parent
-        fd = self._root_fd if start is None else self._open.get(start, self._root_fd)
-        while way:
-            steps = [way.pop() for _ in range(min(_STRIDE, len(way)))]
-            path = b"/".join([step.name for step in steps])
-            fd = self._open[steps[-1]] = syscalls.openat2(fd, path, _DIRECTORY, 0, _CONFINED)
-        return fd
-
-    def _close(self, directory: Directory) -> None:
-        if (fd := self._open.pop(directory, None)) is not None:
-            os.close(fd)
-
-    def _trim(self) -> None:
-        # Not while descriptors are in use: a deep path brings many at once.
-        while len(self._open) > _OPEN_DIRECTORIES:
-            os.close(self._open.popitem(last=False)[1])
+            self._handles.close(directory)
