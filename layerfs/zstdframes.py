@@ -1,0 +1,105 @@
+"""Where zstd frames begin and end, without decompressing them. No I/O.
+
+libzstd's streaming readers take a stream that stops in the middle of a frame for one that has
+ended. The frame format (RFC 8878, section 3.1) says exactly where frames end, so it is followed
+beside the decompression: block headers are read, their contents skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from layerfs.errors import DecompressionError
+
+MAGIC: Final = 0xFD2FB528
+#: 0x184D2A50 to 0x184D2A5F.
+_SKIPPABLE: Final = 0x184D2A5
+
+_SINGLE_SEGMENT: Final = 0x20
+_RESERVED: Final = 0x08
+_CHECKSUM: Final = 0x04
+_DICTIONARY_BYTES: Final = (0, 1, 2, 4)
+_SIZE_BYTES: Final = (0, 2, 4, 8)
+_RLE: Final = 1
+_RESERVED_BLOCK: Final = 3
+
+
+class FrameWalker:
+    """Follows a compressed stream; ``whole`` says whether it may end here."""
+
+    def __init__(self) -> None:
+        self.offset = 0  #: bytes fed
+        self.frames = 0  #: that have begun
+        self._held = b""  # the beginning of the next header
+        self._skip = 0  # bytes of content to pass over before it
+        self._has_checksum = False
+        self._expect(4, self._magic)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every frame that began has ended."""
+        return self._next == self._magic and not self._held and not self._skip
+
+    def feed(self, data: bytes) -> None:
+        """Go on by ``data``. DecompressionError where no frame or block can begin so."""
+        at = 0
+        while at < len(data):
+            if self._skip:
+                step = min(self._skip, len(data) - at)
+                self._skip -= step
+            else:
+                step = min(self._need - len(self._held), len(data) - at)
+                self._held += data[at : at + step]
+                if len(self._held) == self._need:
+                    held, self._held = self._held, b""
+                    self.offset += step
+                    self._next(held)
+                    self.offset -= step
+            at += step
+            self.offset += step
+
+    def _expect(self, need: int, then: Callable[[bytes], None]) -> None:
+        self._need = need
+        self._next = then
+
+    def _magic(self, header: bytes) -> None:
+        magic = int.from_bytes(header, "little")
+        if magic == MAGIC:
+            self._expect(1, self._descriptor)
+        elif magic >> 4 == _SKIPPABLE:
+            self._expect(4, self._skippable)
+        elif self.frames:
+            raise self._bad("garbage after the end of the zstd stream")
+        else:
+            raise self._bad("not a zstd stream")
+        self.frames += 1
+
+    def _skippable(self, header: bytes) -> None:
+        self._skip = int.from_bytes(header, "little")
+        self._expect(4, self._magic)
+
+    def _descriptor(self, header: bytes) -> None:
+        flags = header[0]
+        if flags & _RESERVED:
+            raise self._bad("a zstd frame with a reserved flag")
+        single = bool(flags & _SINGLE_SEGMENT)
+        size_bytes = _SIZE_BYTES[flags >> 6] or int(single)
+        self._has_checksum = bool(flags & _CHECKSUM)
+        self._skip = (not single) + _DICTIONARY_BYTES[flags & 3] + size_bytes
+        self._expect(3, self._block)
+
+    def _block(self, header: bytes) -> None:
+        bits = int.from_bytes(header, "little")
+        kind = bits >> 1 & 3
+        if kind == _RESERVED_BLOCK:
+            raise self._bad("a zstd block of the reserved type")
+        self._skip = 1 if kind == _RLE else bits >> 3
+        if not bits & 1:
+            return
+        if self._has_checksum:
+            self._skip += 4
+        self._expect(4, self._magic)
+
+    def _bad(self, what: str) -> DecompressionError:
+        return DecompressionError(f"{what}, before offset {self.offset} of the blob")

@@ -1,0 +1,521 @@
+from __future__ import annotations
+
+import gc
+import gzip
+import hashlib
+import io
+import os
+import random
+import threading
+import zlib
+from contextlib import suppress
+
+import pytest
+import zstandard
+
+from layerfs import compression, decoders
+from layerfs.compression import BlobReader, Compressor, reader
+from layerfs.errors import (
+    DecompressionError,
+    LayerFSError,
+    LimitExceededError,
+    PermissionDeniedError,
+    StorageError,
+    UnsupportedError,
+    ValidationError,
+)
+
+KINDS = ["none", "gzip", "zstd"]
+
+
+def content(size: int = 5_000_000) -> bytes:
+    """Half random, half repeated: several pieces on both sides."""
+    noise = random.Random(1).randbytes(size // 4)
+    return noise + b"layer " * (size // 12) + noise
+
+
+def packed(data: bytes, kind: str) -> bytes:
+    if kind == "gzip":
+        return gzip.compress(data, 6)
+    return zstandard.compress(data) if kind == "zstd" else data
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def read_all(blob: BlobReader) -> bytes:
+    pieces = []
+    while piece := blob.read():
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def helpers() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "layerfs-decompress"]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    yield
+    assert not helpers()
+
+
+@pytest.fixture(params=["isal", "zlib"])
+def gzip_engine(request, monkeypatch):
+    """Run with each of the two gzip decompressors."""
+    if request.param == "isal":
+        pytest.importorskip("isal.igzip_lib", reason="isal is not built for this machine")
+    else:
+        monkeypatch.setattr(decoders, "gzip_member", lambda: (decoders._ZlibMember, zlib.error))
+    return request.param
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_blob_is_read_and_hashed_on_both_sides(kind):
+    data = content()
+    blob = packed(data, kind)
+    with reader(io.BytesIO(blob), kind) as source:
+        assert read_all(source) == data
+        assert source.finish() == (sha256(blob), len(blob), sha256(data))
+        assert source.read() == b""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_finish_drains_what_was_not_read(kind):
+    data = content()
+    blob = packed(data, kind)
+    with reader(io.BytesIO(blob), kind) as source:
+        assert source.read(10) == data[:10]
+        assert source.finish() == (sha256(blob), len(blob), sha256(data))
+
+
+def test_a_descriptor_is_read_from_where_it_stands_and_left_open(tmp_path):
+    path = tmp_path / "blob"
+    path.write_bytes(b"skipped" + gzip.compress(b"data"))
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.lseek(fd, 7, os.SEEK_SET)
+        with reader(fd, "gzip") as source:
+            assert read_all(source) == b"data"
+        os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def test_read_gives_no_more_than_was_asked_for():
+    with reader(io.BytesIO(b"0123456789"), "none") as source:
+        assert [source.read(4), source.read(4), source.read(4), source.read(4)] == [
+            b"0123",
+            b"4567",
+            b"89",
+            b"",
+        ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sources_may_read_short(kind):
+    class Trickle(io.BytesIO):
+        def read(self, n=-1):
+            return super().read(min(n, 7))
+
+    data = content(10_000)
+    with reader(Trickle(packed(data, kind)), kind) as source:
+        assert read_all(source) == data
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sha512_is_computed_for_either_side_when_asked(kind):
+    data = content(10_000)
+    blob = packed(data, kind)
+    options = {"algorithm": "sha512", "diff_algorithms": ["sha512"]}
+    with reader(io.BytesIO(blob), kind, **options) as source:
+        found = source.finish()
+        assert found.digest == "sha512:" + hashlib.sha512(blob).hexdigest()
+        assert found.diff_id == sha256(data)
+        assert source.diff_digest("sha512") == "sha512:" + hashlib.sha512(data).hexdigest()
+
+
+def test_an_unknown_algorithm_is_refused_before_any_thread():
+    with pytest.raises(ValidationError):
+        reader(io.BytesIO(b""), "none", algorithm="md5")
+
+
+def test_an_uncompressed_blob_is_hashed_once(monkeypatch):
+    calls = []
+    plain = compression.digests.new_hasher
+    monkeypatch.setattr(
+        compression.digests, "new_hasher", lambda name: calls.append(name) or plain(name)
+    )
+    with reader(io.BytesIO(b"x"), "none") as source:
+        found = source.finish()
+    assert calls == ["sha256"]
+    assert found.digest == found.diff_id
+
+
+# --- gzip -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_several_gzip_members_are_one_stream():
+    parts = [content(200_000), b"", b"small", content(100_000)]
+    with reader(io.BytesIO(b"".join(map(gzip.compress, parts))), "gzip") as source:
+        assert read_all(source) == b"".join(parts)
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_tens_of_thousands_of_tiny_members_cost_no_quadratic_time():
+    """A member's rest is copied: with a window of 1 MiB this would move 60 GB."""
+    blob = gzip.compress(b"x") * 60_000
+    with reader(io.BytesIO(blob), "gzip") as source:
+        assert read_all(source) == b"x" * 60_000
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_gzip_headers_with_all_optional_fields_are_read():
+    flags = 0x04 | 0x08 | 0x10  # FEXTRA, FNAME, FCOMMENT: RFC 1952 section 2.3
+    plain = gzip.compress(b"data", mtime=0)
+    header = plain[:3] + bytes([flags]) + plain[4:10] + b"\x03\0ext" + b"name\0" + b"comment\0"
+    with reader(io.BytesIO(header + plain[10:]), "gzip") as source:
+        assert read_all(source) == b"data"
+
+
+@pytest.mark.usefixtures("gzip_engine")
+@pytest.mark.parametrize("garbage", [b"garbage", b"\0", b"\0" * 512, b"\x1f", b"\x1f\x8bjunk"])
+def test_garbage_behind_gzip_is_refused(garbage):
+    with (
+        reader(io.BytesIO(gzip.compress(b"data") + garbage), "gzip") as source,
+        pytest.raises(DecompressionError),
+    ):
+        read_all(source)
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_gzip_cut_short_anywhere_is_refused():
+    blob = gzip.compress(content(2_000)) + gzip.compress(b"second")
+    first = len(gzip.compress(content(2_000)))
+    for length in range(len(blob)):
+        if length == first:
+            continue  # a whole stream of one member
+        with (
+            reader(io.BytesIO(blob[:length]), "gzip") as source,
+            pytest.raises(DecompressionError),
+        ):
+            read_all(source)
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_every_damaged_bit_of_gzip_is_refused_or_harmless():
+    data = b"some layer content, compressed"
+    blob = gzip.compress(data, mtime=0)
+    for at in range(len(blob)):
+        for bit in range(8):
+            damaged = bytearray(blob)
+            damaged[at] ^= 1 << bit
+            with reader(io.BytesIO(damaged), "gzip") as source, suppress(DecompressionError):
+                assert read_all(source) == data
+
+
+# --- zstd -----------------------------------------------------------------------------------------
+
+
+def skippable(payload: bytes) -> bytes:
+    return b"\x53\x2a\x4d\x18" + len(payload).to_bytes(4, "little") + payload
+
+
+def test_several_zstd_frames_are_one_stream_and_skippable_ones_are_skipped():
+    parts = [content(300_000), b"", b"small"]
+    blob = skippable(b"chunked toc") + b"".join(map(zstandard.compress, parts)) + skippable(b"")
+    with reader(io.BytesIO(blob), "zstd") as source:
+        assert read_all(source) == b"".join(parts)
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("sized", [False, True])
+def test_zstd_cut_short_anywhere_is_refused(checksum, sized):
+    made = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized)
+    first, second = made.compress(content(1_500)), made.compress(b"aaaaaaaaaaaaaaaaaaaaaaaa" * 40)
+    blob = first + second
+    for length in range(len(blob)):
+        if length == len(first):
+            continue
+        with (
+            reader(io.BytesIO(blob[:length]), "zstd") as source,
+            pytest.raises(DecompressionError, match=r"cut short|empty"),
+        ):
+            read_all(source)
+
+
+@pytest.mark.parametrize("garbage", [b"garbage", b"\0", b"\0" * 512, b"\x28\xb5\x2f", b"\x28"])
+def test_garbage_behind_zstd_is_refused(garbage):
+    with (
+        reader(io.BytesIO(zstandard.compress(b"data") + garbage), "zstd") as source,
+        pytest.raises(DecompressionError, match=r"garbage|cut short|Unknown frame"),
+    ):
+        read_all(source)
+
+
+def test_every_damaged_bit_of_zstd_is_refused_or_harmless():
+    data = b"some layer content, compressed " * 8
+    blob = zstandard.ZstdCompressor(write_checksum=True).compress(data)
+    for at in range(len(blob)):
+        for bit in range(8):
+            damaged = bytearray(blob)
+            damaged[at] ^= 1 << bit
+            with reader(io.BytesIO(damaged), "zstd") as source, suppress(DecompressionError):
+                # A frame that has become a skippable one is one without content.
+                assert read_all(source) in {data, b""}
+
+
+def test_without_zstandard_zstd_is_unsupported(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+    with reader(io.BytesIO(b""), "zstd") as source, pytest.raises(UnsupportedError):
+        source.read()
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+@pytest.mark.parametrize("blob", [b"", b"not compressed at all" * 100, b"\0" * 1024])
+def test_a_blob_of_another_kind_is_refused(kind, blob):
+    with (
+        reader(io.BytesIO(blob), kind) as source,
+        pytest.raises(DecompressionError, match=f"not a {kind} stream"),
+    ):
+        source.finish()
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_what_came_before_the_damage_is_read_and_the_error_is_repeated(kind):
+    data = content()
+    with reader(io.BytesIO(packed(data, kind)[:-1]), kind) as source:
+        assert source.read(1000) == data[:1000]
+        with pytest.raises(DecompressionError):
+            read_all(source)
+        with pytest.raises(DecompressionError):
+            source.read()
+        with pytest.raises(DecompressionError):
+            source.finish()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blob_tells_digest_and_size_of_a_damaged_blob(kind):
+    """A wrong digest is to be told rather than the damage that it brings."""
+    blob = bytearray(packed(content(), kind))
+    blob[1_000_000 if kind == "none" else 100_000] ^= 0xFF
+    blob += b"garbage"
+    with reader(io.BytesIO(blob), kind) as source:
+        if kind != "none":
+            with pytest.raises(DecompressionError):
+                read_all(source)
+        assert source.blob() == (sha256(blob), len(blob))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blob_can_be_asked_in_the_middle_and_ends_the_reading(kind):
+    blob = packed(content(20_000_000), kind)
+    with reader(io.BytesIO(blob), kind) as source:
+        source.read(10)
+        assert source.blob() == (sha256(blob), len(blob))
+        with pytest.raises(ValueError, match="closed"):
+            source.read()
+
+
+def test_io_errors_of_the_source_reach_the_reader_as_ours():
+    class Failing(io.RawIOBase):
+        def read(self, _):
+            raise OSError(5, "Input/output error")
+
+    with (
+        reader(Failing(), "none") as source,
+        pytest.raises(StorageError, match="Input/output error"),
+    ):
+        source.read()
+
+
+def test_errors_of_the_source_itself_pass_unchanged():
+    class Refusing:
+        def read(self, _):
+            raise PermissionDeniedError("no")
+
+    with reader(Refusing(), "gzip") as source, pytest.raises(PermissionDeniedError):
+        source.read()
+
+
+def test_a_source_that_would_block_is_an_error_not_an_end():
+    class Empty:
+        def read(self, _):
+            return None
+
+    with reader(Empty(), "none") as source, pytest.raises(StorageError, match="not blocking"):
+        source.read()
+
+
+# --- the thread -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_closing_in_the_middle_ends_the_thread(kind):
+    source = reader(io.BytesIO(packed(content(40_000_000), kind)), kind)
+    source.read(1)
+    assert helpers()
+    source.close()
+    assert not helpers()
+    source.close()
+    with pytest.raises(ValueError, match="closed"):
+        source.read()
+    with pytest.raises(ValueError, match="closed"):
+        source.finish()
+
+
+def test_a_forgotten_reader_leaves_no_thread():
+    source = reader(io.BytesIO(bytes(40_000_000)), "none")
+    source.read(1)
+    (thread,) = helpers()
+    del source
+    gc.collect()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+
+
+def test_the_thread_runs_only_a_few_pieces_ahead():
+    class Endless:
+        pulled = 0
+
+        def read(self, n):
+            self.pulled += n
+            return bytes(n)
+
+    raw = Endless()
+    with reader(raw, "none") as source:
+        for _ in range(20):
+            source.read()
+        ahead = raw.pulled - 20 * compression.CHUNK
+        assert ahead <= (compression.DEPTH + 2) * compression.CHUNK
+
+
+# --- bombs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_output_than_allowed_is_refused(kind):
+    data = content(3_000_000)
+    blob = packed(data, kind)
+    with reader(io.BytesIO(blob), kind, max_output=len(data)) as source:
+        assert read_all(source) == data
+    with (
+        reader(io.BytesIO(blob), kind, max_output=len(data) - 1) as source,
+        pytest.raises(LimitExceededError) as caught,
+    ):
+        read_all(source)
+    assert caught.value.limit == f"max_output={len(data) - 1}"
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_a_bomb_is_refused_by_its_ratio(kind, monkeypatch):
+    monkeypatch.setattr(compression, "RATIO_FLOOR", 1 << 20)
+    blob = packed(bytes(20_000_000), kind)
+    with (
+        reader(io.BytesIO(blob), kind, max_ratio=100) as source,
+        pytest.raises(LimitExceededError) as caught,
+    ):
+        read_all(source)
+    assert caught.value.limit == "max_ratio=100"
+    with reader(io.BytesIO(packed(content(), kind)), kind, max_ratio=100) as source:
+        source.finish()
+
+
+def test_a_small_bomb_is_no_bomb():
+    with reader(io.BytesIO(gzip.compress(bytes(5_000_000))), "gzip", max_ratio=10) as source:
+        assert len(read_all(source)) == 5_000_000
+
+
+def test_a_zstd_bomb_never_has_more_than_a_piece_in_memory():
+    """An RLE block turns 4 bytes into 128 KiB: RFC 8878 section 3.1.1.2.2."""
+    header = b"\x28\xb5\x2f\xfd\x00\x58"  # window of 2 MiB
+    block = (((128 << 10) << 3) | 1 << 1).to_bytes(3, "little") + b"\0"
+
+    def assert_small_pieces(source):
+        while piece := source.read(1 << 30):
+            assert len(piece) <= decoders.PIECE
+
+    with (
+        reader(io.BytesIO(header + block * 50_000), "zstd", max_output=50 << 20) as source,
+        pytest.raises(LimitExceededError),
+    ):
+        assert_small_pieces(source)
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("data", [b"", b"x", content(3_000_000)])
+def test_what_was_written_reads_back_with_the_same_digests(kind, data):
+    sink = io.BytesIO()
+    made = Compressor(sink.write, kind)
+    assert made.write(data) == len(data)
+    found = made.finish()
+    blob = sink.getvalue()
+    assert found == (sha256(blob), len(blob), sha256(data))
+    with reader(io.BytesIO(blob), kind) as source:
+        assert read_all(source) == data
+        assert source.finish() == found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_blob_does_not_depend_on_how_it_was_written(kind):
+    data = content(1_000_000)
+    blobs = set()
+    for step in (1_000, 65_536, len(data)):
+        sink = io.BytesIO()
+        made = Compressor(sink.write, kind)
+        for at in range(0, len(data), step):
+            made.write(data[at : at + step])
+        made.finish()
+        blobs.add(sink.getvalue())
+    assert len(blobs) == 1
+
+
+def test_gzip_has_no_name_time_or_system():
+    sink = io.BytesIO()
+    made = Compressor(sink.write, "gzip")
+    made.write(b"data")
+    made.finish()
+    blob = sink.getvalue()
+    assert blob[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    assert gzip.decompress(blob) == b"data"
+
+
+def test_the_blobs_digest_may_be_sha512():
+    sink = io.BytesIO()
+    made = Compressor(sink.write, "gzip", algorithm="sha512")
+    made.write(b"data")
+    found = made.finish()
+    assert found.digest == "sha512:" + hashlib.sha512(sink.getvalue()).hexdigest()
+    assert found.diff_id == sha256(b"data")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_errors_of_the_sink_pass_unchanged(kind):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    made = Compressor(full, kind)
+    with pytest.raises(OSError, match="No space"):  # noqa: PT012 - small data may wait for the end
+        made.write(random.Random(2).randbytes(10_000_000))
+        made.finish()
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_random_bytes_raise_nothing_but_layerfs_errors(kind):
+    source = random.Random(3)
+    starts = {"gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\xff", "zstd": b"\x28\xb5\x2f\xfd"}
+    for _ in range(300):
+        blob = starts[kind] + source.randbytes(source.randrange(200))
+        with reader(io.BytesIO(blob), kind, max_output=10 << 20) as opened, suppress(LayerFSError):
+            read_all(opened)
