@@ -77,6 +77,9 @@ class ApplyReport:
     bytes: int = 0  #: of file content written, holes not counted
     implicit: list[LayerPath] = field(default_factory=list)
     opaque_root: bool = False
+    #: Sorted paths of the directories that hold whiteouts. overlayfs lists them as devices where it
+    #: has nothing to merge such a directory with (ovl_iterate in the kernel's fs/overlayfs).
+    whiteouts: list[LayerPath] = field(default_factory=list)
     #: (path, reason) of what this host cannot store and the options allow to leave out.
     skipped: list[tuple[LayerPath, str]] = field(default_factory=list)
 
@@ -129,6 +132,7 @@ class _Applier:
             raise self._translated(error) from error
         finally:
             self._handles.close_all()
+        self._report.whiteouts.sort()
         self._report.implicit = self._tree.implicit()
         self._report.opaque_root = self._tree.root.opaque
         return self._report
@@ -338,7 +342,10 @@ class _Applier:
                 member = Member(directory.path(), "dir", _IMPLICIT_MODE)
             self._path = member.name
             fd = self._fd(directory)
-            for name in directory.whiteouts():
+            whiteouts = directory.whiteouts()
+            if whiteouts:
+                self._report.whiteouts.append(directory.path())
+            for name in whiteouts:
                 self._path = directory.path(name)
                 os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
             self._path = member.name
