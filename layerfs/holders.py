@@ -8,7 +8,7 @@ error.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from layerfs import mountinfo, syscalls
@@ -100,9 +100,12 @@ def _loop_devices(target: bytes) -> Iterator[str]:
             yield f"{name}: {os.fsdecode(backing)}"
 
 
-def copies(entry: MountEntry) -> list[Copy]:
-    """Return where else the file system of ``entry``, a mount of this namespace, is mounted."""
-    here = mountinfo.mountinfo()
+def copies(entry: MountEntry, table: Sequence[MountEntry] | None = None) -> list[Copy]:
+    """Return where else the file system of ``entry``, a mount of this namespace, is mounted.
+
+    ``table`` is ``mountinfo()`` of now, if the caller has it.
+    """
+    here = mountinfo.mountinfo() if table is None else table
     own = {other.id for other in here}
     parent = next((other for other in here if other.id == entry.parent), None)
     needle = b" %d:%d " % (os.major(entry.dev), os.minor(entry.dev))
@@ -113,7 +116,7 @@ def _copies(
     needle: bytes, dev: int, own: Collection[int], parent: MountEntry | None
 ) -> Iterator[Copy]:
     seen = set(own)
-    for pid, there in _other_mountinfos(needle):
+    for pid, there in _mountinfos(needle, {_view(os.getpid())}):
         fresh = [entry for entry in there if entry.dev == dev and entry.id not in seen]
         seen.update(entry.id for entry in fresh)
         if fresh:
@@ -145,7 +148,7 @@ def named_copies(source: bytes) -> list[str]:
     """
     seen: set[int] = set()
     found = []
-    for pid, there in _other_mountinfos(b" %b " % source):
+    for pid, there in _mountinfos(b" %b " % source, set()):
         fresh = {entry.id for entry in there if entry.source == source} - seen
         if fresh:
             found.append(f"process {_named(pid)}")
@@ -153,20 +156,27 @@ def named_copies(source: bytes) -> list[str]:
     return found
 
 
-def _other_mountinfos(needle: bytes) -> Iterator[tuple[int, list[MountEntry]]]:
-    # Each view of each namespace once, where we may tell them apart: a process sees no mounts that
-    # lie outside of its root directory. Parsed only where it holds the needle.
-    views: set[tuple[int, int, int]] = set()
+#: Namespace and root directory: a process sees no mounts that lie outside of its root.
+_View = tuple[int, int, int]
+
+
+def _view(pid: int) -> _View:
+    namespace, root = os.stat(f"/proc/{pid}/ns/mnt"), os.stat(f"/proc/{pid}/root")
+    return namespace.st_ino, root.st_dev, root.st_ino
+
+
+def _mountinfos(needle: bytes, views: set[_View]) -> Iterator[tuple[int, list[MountEntry]]]:
+    # Each view once, where we may tell them apart, but for ``views``. Parsed only where it holds
+    # the needle.
     for pid in mountinfo.processes():
         view = None
         try:
-            namespace, root = os.stat(f"/proc/{pid}/ns/mnt"), os.stat(f"/proc/{pid}/root")
-            view = (namespace.st_ino, root.st_dev, root.st_ino)
-            if view in views:
-                continue
+            view = _view(pid)
         except PermissionError:
             pass  # looked at, though perhaps not for the first time
         except _UNSEEN:
+            continue
+        if view in views:
             continue
         try:
             data = mountinfo.read(pid)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from layerfs import syscalls
@@ -77,11 +77,12 @@ def _plain(field: bytes) -> bytes:
     return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8) & 0xFF]), field)
 
 
-def mount_at(target: Path) -> MountEntry | None:
+def mount_at(target: Path, table: Sequence[MountEntry] | None = None) -> MountEntry | None:
     """Return the topmost mount whose root is ``target``; None when there is none.
 
-    A symlink as the last component is not followed. OSError when the path cannot be reached,
-    except that a missing one is no mount.
+    ``table`` is ``mountinfo()`` of now, if the caller has it: reading it costs milliseconds where
+    a stack has hundreds of layers. A symlink as the last component is not followed. OSError when
+    the path cannot be reached, except that a missing one is no mount.
     """
     try:
         mount_id, is_root = syscalls.mount_of(syscalls.AT_FDCWD, target)
@@ -89,7 +90,8 @@ def mount_at(target: Path) -> MountEntry | None:
         return None
     if not is_root:
         return None
-    return next((entry for entry in mountinfo() if entry.id == mount_id), None)
+    known = mountinfo() if table is None else table
+    return next((entry for entry in known if entry.id == mount_id), None)
 
 
 def is_mountpoint(target: Path) -> bool:

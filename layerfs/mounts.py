@@ -362,7 +362,7 @@ def other_namespaces(target: Path) -> list[str]:
     return [] if entry is None else [str(copy) for copy in copies(entry) if copy.lasting]
 
 
-def unmount(target: Path) -> bool:
+def unmount(target: Path, table: Sequence[MountEntry] | None = None) -> bool:
     """Unmount what is topmost on ``target``; never lazily, never through a symlink.
 
     A mount that another namespace keeps for itself is refused as well: the kernel would let it go
@@ -370,14 +370,17 @@ def unmount(target: Path) -> bool:
     whether there were copies in other namespaces, which should have followed (but need not, where
     they are locked: mount_namespaces(7)).
 
+    ``table`` is ``mountinfo()`` of now, if the caller has it.
+
     After an error it is mounted as before. Raises InvalidMountPointError (nothing is mounted),
     PermissionDeniedError, UnmountFailedError with the ``holder``.
     """
-    entry = mount_at(target)
+    known = mountinfo() if table is None else table
+    entry = mount_at(target, known)
     shown = repr(os.fsdecode(target))
     if entry is None:
         raise InvalidMountPointError(f"nothing is mounted on {shown}", path=target)
-    elsewhere = copies(entry)
+    elsewhere = copies(entry, known)
     if kept := "; ".join(str(copy) for copy in elsewhere if copy.lasting):
         raise UnmountFailedError(f"{shown} is in use: {kept}", path=target, holder=kept)
     try:

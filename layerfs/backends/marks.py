@@ -11,11 +11,13 @@ import json
 import os
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from layerfs.errors import StorageError
 
 NAME = "marks"
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Marks:
         return b"%08x\n%b\n" % (zlib.crc32(body), body)
 
 
+@lru_cache(maxsize=1024)  # most layers of a stack have the same, or nothing to say
 def decode(data: bytes) -> Marks:
     """Read what ``encode`` wrote. ValueError when it is anything else."""
     checksum, _, body = data.removesuffix(b"\n").partition(b"\n")
@@ -58,9 +61,7 @@ def load(layer: str, diff_id: str) -> Marks:
     """Read the marks of the layer in directory ``layer``. StorageError, with the remedy."""
     cause: OSError | ValueError
     try:
-        fd = os.open(f"{layer}/{NAME}", os.O_RDONLY | os.O_CLOEXEC)
-        with open(fd, "rb", buffering=0) as file:
-            return decode(file.read())
+        return decode(_read(f"{layer}/{NAME}"))
     except FileNotFoundError as error:
         what, cause = "is missing", error
     except ValueError as error:
@@ -70,6 +71,19 @@ def load(layer: str, diff_id: str) -> Marks:
         digest=diff_id,
         path=layer,
     ) from cause
+
+
+def _read(path: str) -> bytes:
+    # A stack reads hundreds of these: no file object, and one read for all but the rare large one.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = piece = os.read(fd, _PIECE)
+        while len(piece) == _PIECE:
+            piece = os.read(fd, _PIECE)
+            data += piece
+        return data
+    finally:
+        os.close(fd)
 
 
 def save(layer: Path, marks: Marks) -> None:

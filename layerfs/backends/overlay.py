@@ -75,9 +75,22 @@ class OverlayBackend:
 
     def ingest(self, reader: TarReader, staging: Path) -> None:
         """See ``LayerStorage.ingest``."""
-        from layerfs.backends import extraction  # noqa: PLC0415 - the tar machinery
+        from layerfs.apply import apply  # noqa: PLC0415 - the tar machinery
 
-        found = extraction.extract(reader, staging / "diff", self._options())
+        diff = staging / "diff"
+        try:
+            diff.mkdir(mode=0o700)
+            fd = os.open(diff, _DIRECTORY)
+        except OSError as error:
+            raise from_os_error(error, "extracting into", os.fspath(diff)) from error
+        with _closing([fd]):
+            report = apply(reader, fd, options=self._options())
+        found = marks.Marks(
+            implicit=frozenset(report.implicit),
+            # The root of a stack always merges two directories at least.
+            whiteouts=frozenset(report.whiteouts) - {b"."},
+            opaque_root=report.opaque_root,
+        )
         try:
             marks.save(staging, found)
         except OSError as error:
@@ -215,11 +228,12 @@ class OverlayBackend:
 
         A view that lives on in another namespace counts as busy: its directories are in use.
         """
+        table = mounts.mountinfo()
         followers = True
-        if self.mounted(target, run):
-            followers = mounts.unmount(target)
+        if self._is_ours(target, run, table):
+            followers = mounts.unmount(target, table)
         else:
-            self._refuse_displaced(target, run)
+            _refuse_displaced(target, run, table)
         if followers and (held := "; ".join(self.held(run))):
             raise UnmountFailedError(
                 f"{os.fspath(target)!r} is in use: {held} in another mount namespace",
@@ -228,31 +242,16 @@ class OverlayBackend:
             )
         _remove(run)
 
-    def _refuse_displaced(self, target: Path, run: Path) -> None:
-        source = os.fsencode(_source(run))
-        for entry in mounts.mountinfo():
-            if entry.source == source and entry.fstype == "overlay":
-                where = os.fsdecode(entry.target)
-                over = f"covered by another mount on {where!r}; unmount that first"
-                moved = f"mounted on {where!r} now: unmount it there"
-                covered = os.path.realpath(target) == where
-                raise UnmountFailedError(
-                    f"the view of {os.fspath(target)!r} is {over if covered else moved}",
-                    path=target,
-                    holder=f"mount {where}",
-                )
-
     def mounted(self, target: Path, run: Path) -> bool:
         """See ``LayerViews.mounted``."""
+        return self._is_ours(target, run, mounts.mountinfo())
+
+    def _is_ours(self, target: Path, run: Path, table: Sequence[mounts.MountEntry]) -> bool:
         try:
-            entry = mounts.mount_at(target)
+            entry = mounts.mount_at(target, table)
         except OSError as error:
             raise from_os_error(error, "looking at", os.fspath(target)) from error
-        return (
-            entry is not None
-            and entry.fstype == "overlay"
-            and entry.source == os.fsencode(_source(run))
-        )
+        return entry is not None and _is_view(entry, run)
 
     def held(self, run: Path) -> list[str]:
         """See ``LayerViews.held``."""
@@ -329,6 +328,23 @@ class OverlayBackend:
 
 def _source(run: Path) -> str:
     return f"layerfs:{run.name}"
+
+
+def _is_view(entry: mounts.MountEntry, run: Path) -> bool:
+    return entry.fstype == "overlay" and entry.source == os.fsencode(_source(run))
+
+
+def _refuse_displaced(target: Path, run: Path, table: Sequence[mounts.MountEntry]) -> None:
+    """Raise if the view is in this namespace, though not on top of ``target``."""
+    for entry in table:
+        if _is_view(entry, run):
+            where = os.fsdecode(entry.target)
+            what = f"mounted on {where!r} now: unmount it there"
+            if os.path.realpath(target) == where:
+                what = "covered by another mount: unmount that first"
+            raise UnmountFailedError(
+                f"the view of {os.fspath(target)!r} is {what}", path=target, holder=f"mount {where}"
+            )
 
 
 def _limit(count: int, what: str) -> None:

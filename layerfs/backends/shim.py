@@ -119,7 +119,7 @@ class _Stack:
         opaque = False
         for number in above.trees:
             tree = self._trees[number]
-            with reached(tree.path, path) as (fd, name):
+            with _reached(tree.path, path) as (fd, name):
                 try:
                     found = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 except FileNotFoundError:
@@ -146,7 +146,7 @@ class _Stack:
 
 
 @contextlib.contextmanager
-def reached(base: str, path: bytes) -> Iterator[tuple[int | None, bytes]]:
+def _reached(base: str, path: bytes) -> Iterator[tuple[int | None, bytes]]:
     """Give a directory and a name in it that stand for ``path`` below ``base``.
 
     The way is known to be of directories only. FileNotFoundError comes from using the name, as
@@ -176,12 +176,12 @@ def build(found: Plan, trees: Sequence[Tree], shim: str) -> None:
     """Make the shim in ``shim``, which must not exist. OSError; what was made remains then."""
     os.mkdir(shim, 0o700)
     for path in found.directories:
-        with reached(shim, path) as (fd, name):
+        with _reached(shim, path) as (fd, name):
             os.mkdir(name, 0o700, dir_fd=fd)
     for path, owner in reversed(found.directories.items()):
         with (
-            reached(trees[owner].path, path) as (source_fd, source),
-            reached(shim, path) as (fd, name),
+            _reached(trees[owner].path, path) as (source_fd, source),
+            _reached(shim, path) as (fd, name),
         ):
             copy_metadata(_magic(source_fd, source), _magic(fd, name))
     copy_metadata(os.fsencode(trees[found.root].path), os.fsencode(shim))
