@@ -48,9 +48,8 @@ from layerfs.diff import diff
 lower, upper, work, merged, out = sys.argv[1:]
 in_init = open("/proc/self/uid_map").read().split() == ["0", "0", "4294967295"]
 options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-options += ",redirect_dir=off,metacopy=off,index=off"
-if not in_init:
-    options += ",userxattr"
+# The kernel takes userxattr to mean redirect_dir=off and metacopy=off, and refuses to be told so.
+options += ",redirect_dir=off,metacopy=off,index=off" if in_init else ",userxattr,index=off"
 mount = ctypes.CDLL(None, use_errno=True).mount
 assert mount(b"overlay", os.fsencode(merged), b"overlay", 0, options.encode()) == 0, os.strerror(
     ctypes.get_errno())

@@ -42,6 +42,16 @@ def names(data):
         return [one.name + "/" * one.isdir() for one in archive]
 
 
+def examples(count):
+    # No database: the tree may belong to another user.
+    return settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
 # --- the promise, on random layers
 
 component = st.sampled_from(["a", "b", "a-", "c"])
@@ -62,7 +72,7 @@ step = st.one_of(
 layer = st.lists(step, max_size=8).map(lambda steps: change(*steps))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(base=st.lists(layer, max_size=2), layers=st.lists(layer, min_size=1, max_size=4))
 def test_the_merged_layer_does_what_its_sources_do_over_any_base(base, layers):
     before = {}
@@ -76,7 +86,7 @@ def test_the_merged_layer_does_what_its_sources_do_over_any_base(base, layers):
     assert shown(apply(before, result)) == shown(expected)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(st.lists(layer, min_size=3, max_size=3))
 def test_merging_in_two_steps_is_merging_in_one(layers):
     with tempfile.TemporaryDirectory() as scratch:
@@ -92,7 +102,7 @@ def test_merging_in_two_steps_is_merging_in_one(layers):
     assert shown(apply(before, parsed(right))) == outcome
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(50)
 @given(st.lists(layer, min_size=1, max_size=3))
 def test_members_stand_in_the_order_of_their_names(layers):
     with tempfile.TemporaryDirectory() as scratch:
