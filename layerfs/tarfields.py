@@ -20,12 +20,17 @@ ZERO_BLOCK: Final = bytes(BLOCK)
 #: name, mode, uid, gid, size, mtime, chksum, typeflag, linkname, magic and version,
 #: (uname, gname), devmajor, devminor, prefix, (the rest).
 HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s64x8s8s155s12x")
+#: name, (mode, uid, gid), size, mtime, chksum, typeflag, linkname, magic and version, and the
+#: first byte of prefix.
+PLAIN: Final = struct.Struct("100s24s12s12s8sc100s8s80xc166x")
 POSIX_MAGIC: Final = b"ustar\x0000"
 GNU_MAGIC: Final = b"ustar  \0"
 
 #: limits.h: the longest component, and the longest path without its NUL.
 NAME_MAX: Final = 255
 PATH_MAX: Final = 4095
+
+_ID_MAX: Final = 2**32 - 2
 
 _WHITEOUT: Final = b".wh."
 _CHECKSUM: Final = slice(148, 156)
@@ -68,6 +73,20 @@ def positive(field: bytes, what: str) -> int:
     if not 0 <= value < 2**63:
         raise Damage(f"{what} {value} is not between 0 and 2**63-1")
     return value
+
+
+@lru_cache(maxsize=1 << 10)
+def owner_fields(fields: bytes) -> tuple[int, int, int]:
+    """Return permission bits, uid and gid from the 24 bytes of their three fields."""
+    uid, gid = number(fields[8:16]), number(fields[16:])
+    check_owner(uid, gid)
+    return positive(fields[:8], "mode") & 0o7777, uid, gid
+
+
+def check_owner(uid: int, gid: int) -> None:
+    """Damage when an id is not one of Linux, 0 to 2**32-2: the next means "none" to chown(2)."""
+    if not (0 <= uid <= _ID_MAX and 0 <= gid <= _ID_MAX):
+        raise Damage(f"{uid}:{gid} is no valid owner")
 
 
 def text(field: bytes) -> bytes:

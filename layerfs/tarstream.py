@@ -24,14 +24,17 @@ from layerfs.tarfields import (
     BLOCK,
     GNU_MAGIC,
     HEADER,
+    PLAIN,
     POSIX_MAGIC,
     ZERO_BLOCK,
     Damage,
+    check_owner,
     check_sum,
     clean_name,
     clean_target,
     is_header,
     number,
+    owner_fields,
     positive,
     text,
     with_prefix,
@@ -54,8 +57,10 @@ _KINDS: Final[dict[bytes, Kind]] = {
     b"6": "fifo",
     b"S": "file",  # GNU sparse
 }
-#: 2**32 - 1 means "leave it as it is" to chown(2).
-_ID_MAX: Final = 2**32 - 2
+_PLAIN_KINDS: Final[dict[bytes, Kind]] = {b"0": "file", b"2": "symlink", b"5": "dir"}
+_SLASH: Final = ord("/")
+#: Times are 64-bit seconds.
+_SECONDS: Final = 2**63
 #: linux/kdev_t.h: 12 bits of major, 20 of minor.
 _MAJOR_MAX: Final = 0xFFF
 _MINOR_MAX: Final = 0xFFFFF
@@ -151,9 +156,11 @@ class TarReader(BlockStream):
         self._skip(self._left + self._gap)
         self._left = self._gap = 0
         self._name = b""
-        extensions = _Extensions()
         start = self.offset
         try:
+            if self._global_pax is None and (plain := self._plain()) is not None:
+                return plain
+            extensions = _Extensions()
             while (block := self._block()) is not None:
                 fields: _Fields = HEADER.unpack(block)
                 check_sum(block, fields[6])
@@ -166,6 +173,41 @@ class TarReader(BlockStream):
             where = f", {self._name[:255]!r}" if self._name else ""
             raise ValidationError(f"tar header at offset {start}{where}: {damage}") from None
         return None
+
+    def _plain(self) -> Member | None:
+        """Take a header of the commonest kind; None, and nothing taken, when it is any other.
+
+        Most members of most layers come this way, so it does nothing that they do not need; what
+        it finds is just what `_member` would.
+        """
+        start = self._at
+        end = start + BLOCK
+        if end > len(self._buffer):
+            return None
+        block = self._buffer[start:end]
+        raw, owner, size_field, mtime, checksum, flag, link, magic, prefix = PLAIN.unpack(block)
+        kind = _PLAIN_KINDS.get(flag)
+        if kind is None or (magic != GNU_MAGIC and (magic != POSIX_MAGIC or prefix != b"\0")):
+            return None
+        check_sum(block, checksum)
+        self._name = raw = raw.partition(b"\0")[0]
+        mode, uid, gid = owner_fields(owner)
+        name, size, seconds = clean_name(raw), number(size_field), number(mtime)
+        if not 0 <= size <= self._limits.max_file_bytes or not -_SECONDS <= seconds < _SECONDS:
+            return None
+        if kind != "dir" and (name == b"." or raw[-1] == _SLASH):
+            return None
+        if self._members >= self._limits.max_members:
+            return None
+        self._members += 1
+        self._at = end
+        member = Member(name, kind, mode, uid, gid, seconds * 1_000_000_000)
+        if kind == "file":
+            member.size = member.stored_size = self._left = size
+            self._gap = -size % BLOCK
+        elif kind == "symlink":
+            member.linkname = clean_target(text(link))
+        return member
 
     def _block(self) -> bytes | None:
         """Take the next header; None at the end of the archive."""
@@ -273,9 +315,8 @@ class TarReader(BlockStream):
         if pax is not None or extensions.given():
             _override(member, pax, extensions)
         self._name = member.name
-        if not (0 <= member.uid <= _ID_MAX and 0 <= member.gid <= _ID_MAX):
-            raise Damage(f"{member.uid}:{member.gid} is no valid owner")
-        if not -(2**63) <= member.mtime_ns // 1_000_000_000 < 2**63:
+        check_owner(member.uid, member.gid)
+        if not -_SECONDS <= member.mtime_ns // 1_000_000_000 < _SECONDS:
             raise Damage("the time does not fit 64 bits")
         # V7 had no type for directories, and wrote a slash behind their names.
         if member.kind == "file" and member.name.endswith(b"/"):
