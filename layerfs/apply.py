@@ -335,6 +335,7 @@ class _Applier:
 
     def _finish_directories(self) -> None:
         """Make whiteouts and write metadata, children first, so that a mode shuts out nothing."""
+        self._handles.close_all()  # opened anew, a directory that was swapped meanwhile is noticed
         for directory in reversed(self._tree.root.subtree()):
             self._handles.trim()
             member = directory.member
