@@ -101,10 +101,14 @@ def _loop_devices(target: bytes) -> Iterator[str]:
 
 
 def copies(entry: MountEntry, table: Sequence[MountEntry] | None = None) -> list[Copy]:
-    """Return where else the file system of ``entry``, a mount of this namespace, is mounted.
+    """Return where else the overlay of ``entry``, a mount of this namespace, is mounted.
 
-    ``table`` is ``mountinfo()`` of now, if the caller has it.
+    ``table`` is ``mountinfo()`` of now, if the caller has it. Of other file systems nothing is
+    returned: only an overlay is a superblock of its own for each mount, so that another mount of
+    the same one must be a copy.
     """
+    if entry.fstype != "overlay":
+        return []
     here = mountinfo.mountinfo() if table is None else table
     own = {other.id for other in here}
     parent = next((other for other in here if other.id == entry.parent), None)

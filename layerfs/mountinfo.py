@@ -152,25 +152,35 @@ def processes() -> Iterator[int]:
 def namespace_alive(namespace: int) -> bool:
     """Say whether a process still is in the mount namespace ``namespace`` (an inode number).
 
-    Namespaces of processes that we may not look into (ptrace(2), PTRACE_MODE_READ) count as
-    alive, if the process is of our own user: to take a living one for dead would be the worse.
-    A namespace that only a bind mount or a descriptor keeps is not found.
+    The namespaces of processes that we may not look into (ptrace(2), PTRACE_MODE_READ) count as
+    alive, if they are not ours and the process is of our own user: to take a living namespace for
+    dead would be the worse. One that only a bind mount or a descriptor keeps is not found.
     """
-    mine = os.geteuid()
+    own = namespace_id()
+    if namespace == own:
+        return True
+    ids: set[int] = set()
     for pid in processes():
         try:
             if os.stat(f"/proc/{pid}/ns/mnt").st_ino == namespace:
                 return True
         except PermissionError:
-            if _owner(pid) == mine:
+            ids = ids or {entry.id for entry in mountinfo()}
+            if _is_foreign(pid, ids):
                 return True
         except (FileNotFoundError, ProcessLookupError):
             continue
     return False
 
 
-def _owner(pid: int) -> int:
+def _is_foreign(pid: int, ids: set[int]) -> bool:
+    """Say whether a process of our user is in another namespace; ``ids``: the mounts of ours.
+
+    Mount ids are unique among namespaces, and mountinfo is open to everyone.
+    """
     try:
-        return os.stat(f"/proc/{pid}").st_uid
-    except (FileNotFoundError, ProcessLookupError):
-        return -1
+        if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
+            return False
+        return not any(entry.id in ids for entry in mountinfo(pid))
+    except OSError:  # gone meanwhile; a zombie has no mounts: EINVAL
+        return False

@@ -213,8 +213,10 @@ def _configure(
 
 
 def _set_directory(context: int, key: str, path: str | bytes) -> None:
-    if len(os.fsencode(path)) <= _MAX_STRING:
-        syscalls.fsconfig_set_string(context, key, path)
+    # The kernel takes backslashes of upperdir and workdir for escapes, whatever its page says.
+    name = os.fsencode(path)
+    if len(name) <= _MAX_STRING and b"\\" not in name:
+        syscalls.fsconfig_set_string(context, key, name)
         return
     with _closing(os.open(path, _OPEN)) as fd:
         syscalls.fsconfig_set_string(context, key, f"/proc/self/fd/{fd}")
