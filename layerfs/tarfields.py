@@ -32,6 +32,8 @@ PATH_MAX: Final = 4095
 
 _ID_MAX: Final = 2**32 - 2
 
+_POSITIVE: Final = 0x80
+_NEGATIVE: Final = 0xFF
 _WHITEOUT: Final = b".wh."
 _CHECKSUM: Final = slice(148, 156)
 _PREFIX: Final = slice(345, 500)
@@ -46,14 +48,14 @@ class Damage(ValueError):  # noqa: N818 - it is never seen outside of the reader
 def number(field: bytes) -> int:
     """Return the value of a numeric field: octal digits, or GNU's base-256. Blank is 0.
 
-    Base-256 (first bit set) is a big-endian two's complement number, so it may be negative; the
-    caller decides whether that makes sense. Damage when it is neither. Owners, modes and times
-    repeat from member to member, hence the cache.
+    GNU's are big-endian two's complement, marked by a first byte of 0x80 or 0xff, so they may be
+    negative: the caller decides whether that makes sense. Damage when it is neither. Owners, modes
+    and times repeat from member to member, hence the cache.
     """
-    if field[0] & 0x80:
-        bits = 8 * len(field) - 1
-        value = int.from_bytes(field, "big") & ((1 << bits) - 1)
-        return value - (1 << bits) if field[0] & 0x40 else value
+    if field[0] == _POSITIVE:
+        return int.from_bytes(field[1:], "big")
+    if field[0] == _NEGATIVE:
+        return int.from_bytes(field, "big", signed=True)
     digits, _, rest = field.partition(b"\0")
     digits = digits.strip(b" ")
     if not digits:

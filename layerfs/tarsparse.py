@@ -42,6 +42,7 @@ def old_gnu(block: bytes, more: Callable[[], bytes], most: int) -> tuple[Map, in
     entries: Map = []
     going = _old_entries(block, _HEADER_ENTRIES, entries)
     real_size = number(block[_HEADER_REAL_SIZE])
+    limit(len(entries), most)
     follow = block[_HEADER_MORE]
     while follow:
         extension = more()

@@ -18,9 +18,8 @@ def octal(value: int, width: int) -> bytes:
 
 
 def base256(value: int, width: int) -> bytes:
-    raw = bytearray((value & ((1 << 8 * width) - 1)).to_bytes(width, "big"))
-    raw[0] |= 0x80
-    return bytes(raw)
+    marker = b"\xff" if value < 0 else b"\x80"
+    return marker + (value & ((1 << 8 * width - 8) - 1)).to_bytes(width - 1, "big")
 
 
 def checked(block: bytes, *, signed: bool = False) -> bytes:

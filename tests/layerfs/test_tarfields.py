@@ -24,7 +24,7 @@ from .handmade import base256, checked, header
         (b"777777777777", 0o777777777777),
         (base256(0, 12), 0),
         (base256(2**33, 12), 2**33),
-        (base256(2**94 - 1, 12), 2**94 - 1),
+        (base256(2**88 - 1, 12), 2**88 - 1),
         (base256(-1, 12), -1),
         (base256(-(2**40), 12), -(2**40)),
         (base256(-1, 8), -1),
@@ -51,6 +51,9 @@ def test_numbers_are_octal_or_base_256(field, value):
         b"000644\n\0",
         b"\x7f000644\0",
         b"000.644\0",
+        b"\x81000644\0",
+        b"\xfe000644\0",
+        b"\xc3\xa900000\0",
     ],
 )
 def test_anything_else_is_no_number(field):
