@@ -1,371 +1,247 @@
-"""What a store knows of its layers, mounts, leases and images: the tables and their queries.
+"""The only caller of sqlite3: one connection, its transactions, and its errors as ours.
 
-Nothing here decides: whether a layer may be removed is the store's business. Every query that an
-operation on one layer makes goes through an index, so that its cost does not grow with the number
-of layers. Methods that write must run within ``transaction()``.
+Durability: journal_mode=WAL with synchronous=FULL, so that a commit is one fsync of the log, and
+has survived a power cut when ``transaction`` returns. The rollback journal would need three, and
+would let a reader block a writer. WAL with synchronous=NORMAL would not sync at commit at all
+(https://www.sqlite.org/pragma.html#pragma_synchronous).
 
-Mount targets are BLOBs: a path of the host is bytes, and need not be UTF-8.
+A ``Database`` belongs to the thread that opened it, and does not survive a fork: open another.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
+from urllib.parse import quote
 
-from layerfs.database import APPLICATION_ID, Database
-from layerfs.errors import MetadataError
-from layerfs.records import Layer
-
-SCHEMA_VERSION: Final = 1
-
-_SCHEMA: Final = (
-    "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    """CREATE TABLE layers (
-        seq INTEGER PRIMARY KEY,  -- the order in which layers were added
-        digest TEXT NOT NULL UNIQUE,
-        diff_id TEXT NOT NULL,
-        media_type TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        blob_bytes INTEGER NOT NULL,  -- on disk
-        annotations TEXT NOT NULL  -- JSON object of strings
-    )""",
-    "CREATE INDEX layers_by_diff_id ON layers (diff_id)",
-    # One tree serves every layer of its diffID.
-    "CREATE TABLE trees (diff_id TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
-    """CREATE TABLE dependencies (
-        digest TEXT NOT NULL REFERENCES layers (digest) ON DELETE CASCADE,
-        position INTEGER NOT NULL,
-        needs TEXT NOT NULL,  -- may name a layer that is not here (yet)
-        PRIMARY KEY (digest, position)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX dependencies_by_needs ON dependencies (needs)",
-    """CREATE TABLE mounts (
-        id TEXT PRIMARY KEY,  -- that of the operation that made it, and of run/<id>
-        target BLOB NOT NULL,
-        writable INTEGER NOT NULL,
-        created_target INTEGER NOT NULL,  -- we made the directory, and remove it again
-        boot TEXT NOT NULL,  -- /proc/sys/kernel/random/boot_id
-        namespace INTEGER NOT NULL  -- inode of /proc/self/ns/mnt
-    ) WITHOUT ROWID""",
-    "CREATE INDEX mounts_by_target ON mounts (target)",
-    """CREATE TABLE mount_layers (
-        mount TEXT NOT NULL REFERENCES mounts (id) ON DELETE CASCADE,
-        position INTEGER NOT NULL,
-        digest TEXT NOT NULL,
-        PRIMARY KEY (mount, position)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX mount_layers_by_digest ON mount_layers (digest)",
-    # A lease of an operation in flight (an import between its layers) is not the user's to break.
-    "CREATE TABLE leases (name TEXT PRIMARY KEY, operation TEXT) WITHOUT ROWID",
-    """CREATE TABLE lease_layers (
-        lease TEXT NOT NULL REFERENCES leases (name) ON DELETE CASCADE,
-        digest TEXT NOT NULL,
-        PRIMARY KEY (lease, digest)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX lease_layers_by_digest ON lease_layers (digest)",
-    """CREATE TABLE images (
-        manifest TEXT PRIMARY KEY,
-        media_type TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        config TEXT NOT NULL
-    ) WITHOUT ROWID""",
-    "CREATE INDEX images_by_config ON images (config)",
-    """CREATE TABLE image_layers (
-        manifest TEXT NOT NULL REFERENCES images (manifest) ON DELETE CASCADE,
-        position INTEGER NOT NULL,
-        digest TEXT NOT NULL,
-        PRIMARY KEY (manifest, position)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX image_layers_by_digest ON image_layers (digest)",
-    """CREATE TABLE image_names (
-        reference TEXT PRIMARY KEY,
-        manifest TEXT NOT NULL REFERENCES images (manifest) ON DELETE CASCADE
-    ) WITHOUT ROWID""",
-    "CREATE INDEX image_names_by_manifest ON image_names (manifest)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
+from layerfs.errors import (
+    LayerFSError,
+    MetadataError,
+    PermissionDeniedError,
+    ReadOnlyFilesystemError,
+    StorageError,
+    WriteFailedError,
+    from_os_error,
 )
 
-_LAYER: Final = "SELECT digest, diff_id, size, media_type, annotations FROM layers"
+#: "lyfs", at offset 68 of the file's header, where file(1) finds it.
+APPLICATION_ID: Final = 0x6C796673
+#: How long a statement waits for another process's transaction. Ours last milliseconds.
+BUSY_SECONDS: Final = 60.0
+
+_Value = str | bytes | int | None
 
 
-@dataclass(frozen=True, slots=True)
-class MountRow:
-    """A view as recorded. Whether it is still mounted, only the kernel knows."""
+def _refusal(error: sqlite3.Error, path: Path) -> LayerFSError:
+    """Map SQLite's result code (https://www.sqlite.org/rescode.html) to one of our classes."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    primary = code & 0xFF
+    if primary == sqlite3.SQLITE_FULL or code in {
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+    }:
+        return WriteFailedError(
+            f"writing metadata {str(path)!r}: {error}; free space, then retry", path=path
+        )
+    if primary == sqlite3.SQLITE_READONLY:
+        return PermissionDeniedError(
+            f"metadata {str(path)!r} may not be written by this user; open the store readonly, "
+            "or as its owner",
+            path=path,
+        )
+    if primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+        return StorageError(f"opening metadata {str(path)!r}: {error}", path=path)
+    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StorageError(
+            f"metadata {str(path)!r} was kept locked by another process for "
+            f"{BUSY_SECONDS:.0f} s; retry",
+            path=path,
+        )
+    if primary in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}:
+        return StorageError(f"metadata {str(path)!r}: {error}", path=path)
+    return MetadataError(
+        f"metadata {str(path)!r} is damaged ({error}); `layerfs repair` rebuilds it from the "
+        "blobs and trees",
+        path=path,
+    )
 
-    id: str
-    target: str
-    digests: tuple[str, ...]
-    writable: bool
-    created_target: bool
-    boot: str
-    namespace: int
 
+class Database:
+    """One SQLite connection in autocommit mode: a write is a ``transaction``, always."""
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """An image as recorded; ``digests`` base first; ``references`` sorted."""
-
-    manifest: str
-    media_type: str
-    size: int
-    config: str
-    digests: tuple[str, ...]
-    references: tuple[str, ...]
-
-
-class MetaStore:
-    """The tables of one store."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        readonly: bool,
+        scratch: tempfile.TemporaryDirectory[str] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._scratch = scratch  # removed by close
+        self.path = path
+        self.readonly = readonly
 
     @classmethod
-    def open(cls, path: Path, *, readonly: bool = False) -> MetaStore:
-        """Open the metadata of a store; a missing or empty file becomes an empty one.
-
-        Whoever creates must hold the store's lock. MetadataError: damaged, of another program, or
-        of a newer layerfs. PermissionDeniedError, WriteFailedError, StorageError: the disk.
-        """
-        database = Database.open_readonly(path) if readonly else Database.open(path)
+    def open(cls, path: Path) -> Self:
+        """Open for reading and writing; the file is made when it is missing."""
         try:
-            version = database.number("PRAGMA user_version")
-            if version == 0 and not readonly:
-                with database.transaction():
-                    if database.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
-                        raise MetadataError(
-                            f"metadata {str(path)!r} is not layerfs's: it has no schema version",
-                            path=path,
-                        )
-                    database.run_script(_SCHEMA)
-            elif version != SCHEMA_VERSION:
-                newer = "a newer" if version > SCHEMA_VERSION else "an unknown"
-                raise MetadataError(
-                    f"metadata {str(path)!r} has schema version {version}, from {newer} layerfs; "
-                    f"this one reads version {SCHEMA_VERSION}: use the newer one",
-                    path=path,
-                )
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+            connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            database = cls(connection, path, readonly=False)
+            try:
+                database._prepare()
+            except sqlite3.Error:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise _refusal(error, path) from error
+        return database
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """All of the block, durably, or nothing of it. Not re-entrant."""
-        return self.database.transaction()
+    def _prepare(self) -> None:
+        run = self._connection.execute
+        # Answers "wal" without touching the disk when it is so already.
+        run("PRAGMA journal_mode=WAL").fetchone()
+        run("PRAGMA synchronous=FULL")
+        run("PRAGMA foreign_keys=ON")
+
+    @classmethod
+    def open_readonly(cls, path: Path) -> Self:
+        """Open without writing a byte, on a read-only disk or in another user's store as well.
+
+        SQLite reads a WAL database by way of its -shm file, and wants to make one: where it may
+        not, the file is read as immutable, or, when a log with commits lies beside it, from a
+        private copy of both (a snapshot or a disk remounted read-only has such a log).
+        """
+        if not path.exists():
+            raise MetadataError(
+                f"metadata {str(path)!r} is missing; `layerfs repair` rebuilds it from the blobs "
+                "and trees",
+                path=path,
+            )
+        try:
+            return cls._connect_readonly(path, "mode=ro")
+        except StorageError:
+            pass
+        log = path.with_name(path.name + "-wal")
+        try:
+            if not log.exists() or log.stat().st_size == 0:
+                return cls._connect_readonly(path, "mode=ro&immutable=1")
+            scratch = tempfile.TemporaryDirectory(prefix="layerfs-")
+            for source in (path, log):
+                shutil.copyfile(source, Path(scratch.name, source.name))
+        except OSError as error:
+            raise from_os_error(error, "reading metadata", os.fspath(path)) from error
+        return cls._connect_readonly(Path(scratch.name, path.name), "mode=rw", scratch)
+
+    @classmethod
+    def _connect_readonly(
+        cls, path: Path, how: str, scratch: tempfile.TemporaryDirectory[str] | None = None
+    ) -> Self:
+        uri = f"file:{quote(os.fsencode(path))}?{how}"
+        try:
+            connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+            try:
+                connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+                connection.execute("PRAGMA query_only=ON")
+            except sqlite3.Error:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+                raise StorageError(f"opening metadata {str(path)!r}: {error}") from error
+            raise _refusal(error, path) from error
+        return cls(connection, path, readonly=True, scratch=scratch)
 
     def close(self) -> None:
-        """Close the connection."""
-        self.database.close()
+        """Close; the last connection of all folds the log into the file and removes it."""
+        self._connection.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
-    # --- settings ---------------------------------------------------------------------------
+    def rows(self, sql: str, values: Iterable[_Value] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and return all its rows."""
+        try:
+            return self._connection.execute(sql, tuple(values)).fetchall()
+        except sqlite3.Error as error:
+            raise _refusal(error, self.path) from error
 
-    def setting(self, name: str) -> Any:
-        """Return a recorded setting (JSON's own types), or None."""
-        row = self.database.row("SELECT value FROM settings WHERE name = ?", (name,))
-        return None if row is None else json.loads(row[0])
+    def row(self, sql: str, values: Iterable[_Value] = ()) -> tuple[Any, ...] | None:
+        """Run a statement and return its first row, or None."""
+        try:
+            row = self._connection.execute(sql, tuple(values)).fetchone()
+        except sqlite3.Error as error:
+            raise _refusal(error, self.path) from error
+        return None if row is None else tuple(row)
 
-    def set_setting(self, name: str, value: Any) -> None:
-        """Record a setting."""
-        text = json.dumps(value, sort_keys=True)
-        self.database.write("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, text))
+    def number(self, sql: str, values: Iterable[_Value] = ()) -> int:
+        """Run a statement and return the first number of its first row; 0 for none or NULL."""
+        row = self.row(sql, values)
+        return 0 if row is None or row[0] is None else int(row[0])
 
-    # --- layers -----------------------------------------------------------------------------
+    def write(self, sql: str, values: Iterable[_Value] = ()) -> int:
+        """Change rows within the current transaction; return how many."""
+        if not self._connection.in_transaction:
+            raise AssertionError("a write outside a transaction")
+        try:
+            return self._connection.execute(sql, tuple(values)).rowcount
+        except sqlite3.Error as error:
+            raise _refusal(error, self.path) from error
 
-    def layer(self, digest: str) -> Layer | None:
-        """Return one layer, or None."""
-        row = self.database.row(f"{_LAYER} WHERE digest = ?", (digest,))
-        if row is None:
-            return None
-        return _layer(row, [need for _, need in self.edges(digest)])
+    def write_many(self, sql: str, rows: Iterable[tuple[_Value, ...]]) -> None:
+        """Run one statement for each of ``rows`` within the current transaction."""
+        try:
+            self._connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise _refusal(error, self.path) from error
 
-    def layers(self) -> list[Layer]:
-        """Return all layers, in the order in which they were added."""
-        needs: dict[str, list[str]] = {}
-        for digest, need in self.edges():
-            needs.setdefault(digest, []).append(need)
-        rows = self.database.rows(f"{_LAYER} ORDER BY seq")
-        return [_layer(row, needs.get(row[0], ())) for row in rows]
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block, durably, or nothing of it.
 
-    def layers_of(self, diff_id: str) -> tuple[str, ...]:
-        """Return the digests of all layers that share the tree of ``diff_id``."""
-        rows = self.database.rows(
-            "SELECT digest FROM layers WHERE diff_id = ? ORDER BY seq", (diff_id,)
-        )
-        return tuple(row[0] for row in rows)
-
-    def digests(self) -> list[str]:
-        """Return all digests, in the order in which the layers were added."""
-        return [row[0] for row in self.database.rows("SELECT digest FROM layers ORDER BY seq")]
-
-    def put_layer(self, layer: Layer, *, blob_bytes: int) -> None:
-        """Record a layer; for a known digest, add the dependencies and annotations that are new."""
-        known = self.layer(layer.digest)
-        annotations = dict(layer.annotations)
-        if known is None:
-            self.database.write(
-                "INSERT INTO layers (digest, diff_id, media_type, size, blob_bytes, annotations)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    layer.digest, layer.diff_id, layer.media_type, layer.size, blob_bytes,
-                    _text(annotations),
-                ),
-            )  # fmt: skip
-        elif not annotations.items() <= dict(known.annotations).items():
-            self.database.write(
-                "UPDATE layers SET annotations = ? WHERE digest = ?",
-                (_text({**known.annotations, **annotations}), layer.digest),
-            )
-        old = () if known is None else known.dependencies
-        new = [need for need in dict.fromkeys(layer.dependencies) if need not in old]
-        self.database.write_many(
-            "INSERT INTO dependencies VALUES (?, ?, ?)",
-            ((layer.digest, len(old) + at, need) for at, need in enumerate(new)),
-        )
-
-    def delete_layer(self, digest: str) -> None:
-        """Forget a layer and its own dependencies; forget its tree if no other layer has it."""
-        row = self.database.row("SELECT diff_id FROM layers WHERE digest = ?", (digest,))
-        if row is None:
-            return
-        self.database.write("DELETE FROM layers WHERE digest = ?", (digest,))
-        if not self.layers_of(row[0]):
-            self.database.write("DELETE FROM trees WHERE diff_id = ?", (row[0],))
-
-    def put_tree(self, diff_id: str, size: int) -> None:
-        """Record the bytes on disk of a tree."""
-        self.database.write("INSERT OR REPLACE INTO trees VALUES (?, ?)", (diff_id, size))
-
-    def bytes_of(self, digest: str) -> tuple[int, int]:
-        """Return the bytes on disk of a layer's blob and of its tree."""
-        row = self.database.row(
-            "SELECT blob_bytes, bytes FROM layers LEFT JOIN trees USING (diff_id) WHERE digest = ?",
-            (digest,),
-        )
-        return (0, 0) if row is None else (int(row[0]), int(row[1] or 0))
-
-    def bytes_total(self) -> int:
-        """Return the bytes on disk of all blobs (images' too) and trees."""
-        number = self.database.number
-        return (
-            number("SELECT sum(blob_bytes) FROM layers")
-            + number("SELECT sum(bytes) FROM trees")
-            + number("SELECT sum(size) FROM images")
-        )
-
-    # --- dependencies and holders -----------------------------------------------------------
-
-    def edges(self, digest: str | None = None) -> list[tuple[str, str]]:
-        """Return (layer, what it needs), of one layer or of all, in the order declared."""
-        if digest is None:
-            return self.database.rows("SELECT digest, needs FROM dependencies ORDER BY 1, position")
-        return self.database.rows(
-            "SELECT digest, needs FROM dependencies WHERE digest = ? ORDER BY position", (digest,)
-        )
-
-    def dependents(self, digest: str) -> tuple[str, ...]:
-        """Return the layers that declare a dependency on ``digest``."""
-        rows = self.database.rows(
-            "SELECT digest FROM dependencies WHERE needs = ? ORDER BY digest", (digest,)
-        )
-        return tuple(row[0] for row in rows)
-
-    def leases_of(self, digest: str) -> tuple[str, ...]:
-        """Return the names of the leases that keep ``digest``."""
-        rows = self.database.rows(
-            "SELECT lease FROM lease_layers WHERE digest = ? ORDER BY lease", (digest,)
-        )
-        return tuple(row[0] for row in rows)
-
-    def images_of(self, digest: str) -> tuple[str, ...]:
-        """Return the manifests of the images that have the layer."""
-        rows = self.database.rows(
-            "SELECT DISTINCT manifest FROM image_layers WHERE digest = ? ORDER BY manifest",
-            (digest,),
-        )
-        return tuple(row[0] for row in rows)
-
-    def counts(self) -> tuple[int, int, int]:
-        """Return how many layers there are, are referenced, and are referenced or mounted.
-
-        Rows of mounts count as they stand: drop stale ones first.
+        IMMEDIATE: the write lock is taken at the start, so that what the block reads still holds
+        when it writes, and no upgrade can fail half-way.
         """
-        number = self.database.number
-        referenced = (
-            "SELECT digest FROM image_layers UNION SELECT digest FROM lease_layers"
-            " UNION SELECT needs FROM dependencies"
-        )
-        count = "SELECT count(*) FROM layers"
-        kept = f"{referenced} UNION SELECT digest FROM mount_layers"
-        return (
-            number(count),
-            number(f"{count} WHERE digest IN ({referenced})"),
-            number(f"{count} WHERE digest IN ({kept})"),
-        )
+        if self.readonly:
+            raise ReadOnlyFilesystemError(
+                f"the store of {str(self.path)!r} was opened readonly; open it without readonly "
+                "to change it",
+                path=self.path,
+            )
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            # Also after a failed COMMIT (disk full), which leaves the transaction open.
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise
 
-    # --- mounts -----------------------------------------------------------------------------
+    def _run(self, sql: str) -> None:
+        try:
+            self._connection.execute(sql)
+        except sqlite3.Error as error:
+            raise _refusal(error, self.path) from error
 
-    def mounts(self, *, target: str | None = None, digest: str | None = None) -> list[MountRow]:
-        """Return the recorded views: all, those at a target, or those that show a layer."""
-        sql = "SELECT id, target, writable, created_target, boot, namespace FROM mounts"
-        values: tuple[str | bytes, ...] = ()
-        if target is not None:
-            sql, values = f"{sql} WHERE target = ?", (os.fsencode(target),)
-        elif digest is not None:
-            sql = f"{sql} WHERE id IN (SELECT mount FROM mount_layers WHERE digest = ?)"
-            values = (digest,)
-        return [self._mount(row) for row in self.database.rows(sql, values)]
+    def run_script(self, statements: Iterable[str]) -> None:
+        """Run the statements of a schema within the current transaction."""
+        for statement in statements:
+            self._run(statement)
 
-    def mount(self, identity: str) -> MountRow | None:
-        """Return one view by its id, or None."""
-        row = self.database.row(
-            "SELECT id, target, writable, created_target, boot, namespace FROM mounts WHERE id = ?",
-            (identity,),
-        )
-        return None if row is None else self._mount(row)
-
-    def _mount(self, row: Sequence[Any]) -> MountRow:
-        layers = self.database.rows(
-            "SELECT digest FROM mount_layers WHERE mount = ? ORDER BY position", (row[0],)
-        )
-        return MountRow(
-            id=row[0],
-            target=os.fsdecode(row[1]),
-            digests=tuple(one[0] for one in layers),
-            writable=bool(row[2]),
-            created_target=bool(row[3]),
-            boot=row[4],
-            namespace=row[5],
-        )
-
-    def put_mount(self, mount: MountRow) -> None:
-        """Record a view."""
-        self.database.write(
-            "INSERT INTO mounts VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                mount.id, os.fsencode(mount.target), mount.writable, mount.created_target,
-                mount.boot, mount.namespace,
-            ),
-        )  # fmt: skip
-        self.database.write_many(
-            "INSERT INTO mount_layers VALUES (?, ?, ?)",
-            ((mount.id, at, digest) for at, digest in enumerate(mount.digests)),
-        )
-
-    def delete_mount(self, identity: str) -> None:
-        """Forget a view."""
-        self.database.write("DELETE FROM mounts WHERE id = ?", (identity,))
-
-
-def _text(annotations: Mapping[str, str]) -> str:
-    return json.dumps(annotations, sort_keys=True, ensure_ascii=True)
-
-
-def _layer(row: Sequence[Any], needs: Iterable[str]) -> Layer:
-    digest, diff_id, size, media_type, annotations = row
-    return Layer(digest, diff_id, size, media_type, tuple(needs), json.loads(annotations))
+    def damage(self) -> list[str]:
+        """Return what SQLite's own check of the whole file finds, one line for each fault."""
+        try:
+            found = self.rows("PRAGMA quick_check(20)")
+            broken = self.rows("PRAGMA foreign_key_check")
+        except MetadataError as error:
+            return [error.message]
+        lines = [str(row[0]) for row in found if row[0] != "ok"]
+        return lines + [f"a row of {row[0]} names a missing row of {row[2]}" for row in broken]

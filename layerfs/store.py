@@ -36,23 +36,34 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import BinaryIO, Self
 
+from layerfs import (
+    adding,
+    check,
+    export,
+    garbage,
+    ordering,
+    recovery,
+    removing,
+    repair,
+    verifying,
+    views,
+)
 from layerfs import digest as digests_
 from layerfs.errors import LayerNotFoundError, UnsupportedError
 from layerfs.opening import Parts, open_parts
-
-if TYPE_CHECKING:
-    from layerfs.records import (
-        Damage,
-        GarbageReport,
-        Image,
-        Layer,
-        Mount,
-        Problem,
-        RepairReport,
-        Stats,
-    )
+from layerfs.reading import Expected
+from layerfs.records import (
+    Damage,
+    GarbageReport,
+    Image,
+    Layer,
+    Mount,
+    Problem,
+    RepairReport,
+    Stats,
+)
 
 _LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 
@@ -99,7 +110,14 @@ class LayerFS:
                 f"dataset {zfs!r}: layers on ZFS need the zfs backend, which this version lacks; "
                 "leave zfs out to store them in directories"
             )
-        return cls(open_parts(Path(root), readonly=readonly, recover=recover))
+        parts = open_parts(Path(root), readonly=readonly, recover=recover)
+        try:
+            if not readonly:
+                recovery.recover(parts)
+        except BaseException:
+            parts.close()
+            raise
+        return cls(parts)
 
     def __enter__(self) -> Self:
         return self
@@ -121,9 +139,7 @@ class LayerFS:
         if self._closed:
             return
         if unmount and self._mounted:
-            from layerfs import views
-
-            views.unmount_all(self._parts, tuple(self._mounted), self._mounted.pop)
+            views.unmount_all(self._parts, tuple(self._mounted), self._forget)
         self._parts.close()
         self._closed = True
 
@@ -132,10 +148,11 @@ class LayerFS:
 
         UnmountFailedError names the first busy one, after the others have been unmounted.
         """
-        from layerfs import views
-
         targets = tuple(mount.target for mount in views.mounts(self._parts))
-        views.unmount_all(self._parts, targets, lambda target: self._mounted.pop(target, None))
+        views.unmount_all(self._parts, targets, self._forget)
+
+    def _forget(self, target: str) -> None:
+        self._mounted.pop(target, None)
 
     # --- what is here -----------------------------------------------------------------------
 
@@ -188,9 +205,7 @@ class LayerFS:
         DecompressionError, ValidationError (a damaged tar), HostileLayerError,
         InvalidLayerPathError, LimitExceededError, PathError (no such file).
         """
-        from layerfs import adding
-
-        wanted = adding.Wanted(media_type, digest, size, diff_id)
+        wanted = Expected(media_type, digest, size, diff_id)
         extra = adding.Extra(tuple(dependencies), dict(annotations or {}), progress)
         return adding.add(self._parts, source, wanted, extra)
 
@@ -211,8 +226,6 @@ class LayerFS:
 
         LayerInUseError: mounted, leased, of an image, or a dependency of another layer.
         """
-        from layerfs import removing
-
         return removing.remove(self._parts, digests_.parse(digest))
 
     # --- order ------------------------------------------------------------------------------
@@ -222,28 +235,20 @@ class LayerFS:
 
         InvalidLayerOrderError: a dependency is not in the store. CircularDependencyError.
         """
-        from layerfs import ordering
-
         return ordering.order_layers(self._parts.meta, digests)
 
     def check_cycles(self) -> None:
         """Raise CircularDependencyError if layers depend on each other in a circle."""
-        from layerfs import ordering
-
         ordering.refuse_cycles(self._parts.meta)
 
     # --- integrity --------------------------------------------------------------------------
 
     def verify(self, digests: Sequence[str] | None = None) -> list[Damage]:
         """Read blobs and trees (None: of all layers) and name what is not as it was added."""
-        from layerfs import verifying
-
         return verifying.verify(self._parts, digests)
 
     def check(self) -> list[Problem]:
         """Compare metadata with disk and mounts, both ways; contents are for ``verify``."""
-        from layerfs import check
-
         return check.check(self._parts)
 
     def repair(self, digests: Sequence[str] | None = None) -> RepairReport:
@@ -251,14 +256,10 @@ class LayerFS:
 
         Only damaged trees are extracted again. Goes on past what cannot be mended, and says so.
         """
-        from layerfs import repair
-
         return repair.repair(self._parts, digests)
 
     def stats(self) -> Stats:
         """Count layers and bytes."""
-        from layerfs import views
-
         return views.stats(self._parts)
 
     # --- views ------------------------------------------------------------------------------
@@ -278,8 +279,6 @@ class LayerFS:
         LimitExceededError, InvalidMountPointError, InvalidOverlayError, MountFailedError,
         UnsupportedError (``namespace``).
         """
-        from layerfs import views
-
         if namespace is not None:
             raise UnsupportedError("named mount namespaces are not offered by this version")
         mount = views.stack(self._parts, digests, target, writable=writable)
@@ -296,9 +295,7 @@ class LayerFS:
         Succeeds when the mount has gone already. InvalidMountPointError: not a view of this store.
         UnmountFailedError: busy, ``holder`` names who; nothing was removed, a retry may succeed.
         """
-        from layerfs import views
-
-        self._mounted.pop(views.unmount(self._parts, target), None)
+        self._forget(views.unmount(self._parts, target))
 
     def unmount_layer(self, target: str | os.PathLike[str]) -> None:
         """End a view made by ``mount_layer``; as ``unmount``."""
@@ -306,8 +303,6 @@ class LayerFS:
 
     def mounts(self) -> list[Mount]:
         """Return the views of this store that are mounted now."""
-        from layerfs import views
-
         return views.mounts(self._parts)
 
     def commit(self, target: str | os.PathLike[str]) -> Layer:
@@ -315,28 +310,20 @@ class LayerFS:
 
         InvalidMountPointError: not a view. ReadOnlyFilesystemError: the view is read-only.
         """
-        from layerfs import views
-
         return views.commit(self._parts, target)
 
     def merge(self, digests: Sequence[str]) -> Layer:
         """Make one layer whose effect is that of the given ones, base first; they stay."""
-        from layerfs import views
-
         return views.merge(self._parts, digests)
 
     # --- life cycle -------------------------------------------------------------------------
 
     def lease(self, name: str, digests: Sequence[str]) -> None:
         """Keep layers from garbage collection under ``name``; more may be added to it later."""
-        from layerfs import removing
-
         removing.lease(self._parts, name, digests)
 
     def release(self, name: str) -> None:
         """Give a lease up; an unknown name is fine."""
-        from layerfs import removing
-
         removing.release(self._parts, name)
 
     def collect_garbage(self, *, dry_run: bool = False, force: bool = False) -> GarbageReport:
@@ -344,16 +331,12 @@ class LayerFS:
 
         ``force`` ignores leases. Goes on past a bad item, and reports it.
         """
-        from layerfs import garbage
-
         return garbage.collect(self._parts, dry_run=dry_run, force=force)
 
     # --- images -----------------------------------------------------------------------------
 
     def images(self) -> list[Image]:
         """Return the images, one entry for each of their names (at least one)."""
-        from layerfs import removing
-
         return removing.images(self._parts)
 
     def remove_image(self, image: str) -> bool:
@@ -361,8 +344,6 @@ class LayerFS:
 
         A name is removed alone when the image has others. False when it is not here.
         """
-        from layerfs import removing
-
         return removing.remove_image(self._parts, image)
 
     def import_image(
@@ -376,7 +357,7 @@ class LayerFS:
 
         ``reference`` names one of several (``org.opencontainers.image.ref.name``, or a digest).
         """
-        from layerfs import image
+        from layerfs import image  # noqa: PLC0415 - brings pydantic
 
         return image.import_layout(self._parts, Path(path), reference, progress)
 
@@ -392,6 +373,4 @@ class LayerFS:
         Either layers, base first, or an image by manifest digest or name; with both, the image's
         configuration with these layers. LayerNotFoundError, ValidationError, PathError.
         """
-        from layerfs import export
-
         return export.export_layout(self._parts, Path(path), digests, image, reference)

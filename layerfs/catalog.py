@@ -1,0 +1,379 @@
+"""What a store knows: the tables, and the queries about layers and mounts (``roots`` has the rest).
+
+Nothing here decides: whether a layer may be removed is the store's business. Every query that an
+operation on one layer makes goes through an index, so that its cost does not grow with the number
+of layers. Methods that write must run within ``transaction()``.
+
+Mount targets are BLOBs: a path of the host is bytes, and need not be UTF-8.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from layerfs.errors import MetadataError
+from layerfs.metastore import APPLICATION_ID, Database
+from layerfs.records import Layer
+from layerfs.roots import Roots
+
+SCHEMA_VERSION: Final = 1
+
+_SCHEMA: Final = (
+    "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE layers (
+        seq INTEGER PRIMARY KEY,  -- the order in which layers were added
+        digest TEXT NOT NULL UNIQUE,
+        diff_id TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        blob_bytes INTEGER NOT NULL,  -- on disk
+        annotations TEXT NOT NULL  -- JSON object of strings
+    )""",
+    "CREATE INDEX layers_by_diff_id ON layers (diff_id)",
+    # One tree serves every layer of its diffID.
+    "CREATE TABLE trees (diff_id TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE dependencies (
+        digest TEXT NOT NULL REFERENCES layers (digest) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        needs TEXT NOT NULL,  -- may name a layer that is not here (yet)
+        PRIMARY KEY (digest, position)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX dependencies_by_needs ON dependencies (needs)",
+    """CREATE TABLE mounts (
+        id TEXT PRIMARY KEY,  -- that of the operation that made it, and of run/<id>
+        target BLOB NOT NULL,
+        writable INTEGER NOT NULL,
+        created_target INTEGER NOT NULL,  -- we made the directory, and remove it again
+        boot TEXT NOT NULL,  -- /proc/sys/kernel/random/boot_id
+        namespace INTEGER NOT NULL  -- inode of /proc/self/ns/mnt
+    ) WITHOUT ROWID""",
+    "CREATE INDEX mounts_by_target ON mounts (target)",
+    """CREATE TABLE mount_layers (
+        mount TEXT NOT NULL REFERENCES mounts (id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (mount, position)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX mount_layers_by_digest ON mount_layers (digest)",
+    # A lease of an operation in flight (an import between its layers) is not the user's to break.
+    "CREATE TABLE leases (name TEXT PRIMARY KEY, operation TEXT) WITHOUT ROWID",
+    "CREATE INDEX leases_of_operations ON leases (operation) WHERE operation IS NOT NULL",
+    """CREATE TABLE lease_layers (
+        lease TEXT NOT NULL REFERENCES leases (name) ON DELETE CASCADE,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (lease, digest)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX lease_layers_by_digest ON lease_layers (digest)",
+    """CREATE TABLE images (
+        manifest TEXT PRIMARY KEY,
+        media_type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        config TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX images_by_config ON images (config)",
+    """CREATE TABLE image_layers (
+        manifest TEXT NOT NULL REFERENCES images (manifest) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (manifest, position)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX image_layers_by_digest ON image_layers (digest)",
+    """CREATE TABLE image_names (
+        reference TEXT PRIMARY KEY,
+        manifest TEXT NOT NULL REFERENCES images (manifest) ON DELETE CASCADE
+    ) WITHOUT ROWID""",
+    "CREATE INDEX image_names_by_manifest ON image_names (manifest)",
+    """CREATE VIEW referenced AS
+        SELECT digest FROM image_layers UNION SELECT digest FROM lease_layers
+        UNION SELECT needs FROM dependencies""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+_LAYER: Final = "SELECT digest, diff_id, size, media_type, annotations FROM layers"
+_MOUNT: Final = "SELECT id, target, writable, created_target, boot, namespace FROM mounts"
+
+
+@dataclass(frozen=True, slots=True)
+class MountRow:
+    """A view as recorded. Whether it is still mounted, only the kernel knows."""
+
+    id: str
+    target: str
+    digests: tuple[str, ...]
+    writable: bool
+    created_target: bool
+    boot: str
+    namespace: int
+
+
+class Catalog:
+    """The tables of one store."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.roots = Roots(database)
+
+    @classmethod
+    def open(cls, path: Path, *, readonly: bool = False) -> Catalog:
+        """Open the metadata of a store; a missing or empty file becomes an empty one.
+
+        Whoever creates must hold the store's lock. MetadataError: damaged, of another program, or
+        of a newer layerfs. PermissionDeniedError, WriteFailedError, StorageError: the disk.
+        """
+        database = Database.open_readonly(path) if readonly else Database.open(path)
+        try:
+            _have_schema(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All of the block, durably, or nothing of it. Not re-entrant."""
+        return self.database.transaction()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.database.close()
+
+    # --- settings ---------------------------------------------------------------------------
+
+    def setting(self, name: str) -> Any:
+        """Return a recorded setting (JSON's own types), or None."""
+        row = self.database.row("SELECT value FROM settings WHERE name = ?", (name,))
+        return None if row is None else json.loads(row[0])
+
+    def set_setting(self, name: str, value: Any) -> None:
+        """Record a setting."""
+        text = json.dumps(value, sort_keys=True)
+        self.database.write("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, text))
+
+    # --- layers -----------------------------------------------------------------------------
+
+    def layer(self, digest: str) -> Layer | None:
+        """Return one layer, or None."""
+        row = self.database.row(f"{_LAYER} WHERE digest = ?", (digest,))
+        if row is None:
+            return None
+        return _layer(row, self.needs(digest))
+
+    def has_layer(self, digest: str) -> bool:
+        """Say whether there is such a layer."""
+        return self.database.row("SELECT 1 FROM layers WHERE digest = ?", (digest,)) is not None
+
+    def layers(self) -> list[Layer]:
+        """Return all layers, in the order in which they were added."""
+        needs: dict[str, list[str]] = {}
+        for digest, need in self.edges():
+            needs.setdefault(digest, []).append(need)
+        rows = self.database.rows(f"{_LAYER} ORDER BY seq")
+        return [_layer(row, needs.get(row[0], ())) for row in rows]
+
+    def layers_of(self, diff_id: str) -> tuple[str, ...]:
+        """Return the digests of all layers that share the tree of ``diff_id``."""
+        rows = self.database.rows(
+            "SELECT digest FROM layers WHERE diff_id = ? ORDER BY seq", (diff_id,)
+        )
+        return tuple(row[0] for row in rows)
+
+    def digests(self) -> list[str]:
+        """Return all digests, in the order in which the layers were added."""
+        return [row[0] for row in self.database.rows("SELECT digest FROM layers ORDER BY seq")]
+
+    def put_layer(self, layer: Layer, *, blob_bytes: int) -> None:
+        """Record a layer; for a known digest, add the dependencies and annotations that are new."""
+        known = self.layer(layer.digest)
+        annotations = dict(layer.annotations)
+        if known is None:
+            self.database.write(
+                "INSERT INTO layers (digest, diff_id, media_type, size, blob_bytes, annotations)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    layer.digest, layer.diff_id, layer.media_type, layer.size, blob_bytes,
+                    _text(annotations),
+                ),
+            )  # fmt: skip
+        elif not annotations.items() <= dict(known.annotations).items():
+            self.database.write(
+                "UPDATE layers SET annotations = ? WHERE digest = ?",
+                (_text({**known.annotations, **annotations}), layer.digest),
+            )
+        old = () if known is None else known.dependencies
+        new = [need for need in dict.fromkeys(layer.dependencies) if need not in old]
+        self.database.write_many(
+            "INSERT INTO dependencies VALUES (?, ?, ?)",
+            ((layer.digest, len(old) + at, need) for at, need in enumerate(new)),
+        )
+
+    def delete_layer(self, digest: str) -> None:
+        """Forget a layer and its own dependencies; forget its tree if no other layer has it."""
+        row = self.database.row("SELECT diff_id FROM layers WHERE digest = ?", (digest,))
+        if row is None:
+            return
+        self.database.write("DELETE FROM layers WHERE digest = ?", (digest,))
+        if not self.layers_of(row[0]):
+            self.database.write("DELETE FROM trees WHERE diff_id = ?", (row[0],))
+
+    def put_tree(self, diff_id: str, size: int) -> None:
+        """Record the bytes on disk of a tree."""
+        self.database.write("INSERT OR REPLACE INTO trees VALUES (?, ?)", (diff_id, size))
+
+    def bytes_of(self, digest: str) -> tuple[int, int]:
+        """Return the bytes on disk of a layer's blob and of its tree."""
+        row = self.database.row(
+            "SELECT blob_bytes, bytes FROM layers LEFT JOIN trees USING (diff_id) WHERE digest = ?",
+            (digest,),
+        )
+        return (0, 0) if row is None else (int(row[0]), int(row[1] or 0))
+
+    def bytes_total(self) -> int:
+        """Return the bytes on disk of all blobs (images' too) and trees."""
+        number = self.database.number
+        return (
+            number("SELECT sum(blob_bytes) FROM layers")
+            + number("SELECT sum(bytes) FROM trees")
+            + number("SELECT sum(size) FROM images")
+        )
+
+    # --- dependencies and holders -----------------------------------------------------------
+
+    def edges(self) -> list[tuple[str, str]]:
+        """Return (layer, what it needs) of all layers, in the order declared."""
+        return self.database.rows("SELECT digest, needs FROM dependencies ORDER BY 1, position")
+
+    def needs(self, digest: str) -> tuple[str, ...]:
+        """Return what a layer declares to need, in the order declared."""
+        rows = self.database.rows(
+            "SELECT needs FROM dependencies WHERE digest = ? ORDER BY position", (digest,)
+        )
+        return tuple(row[0] for row in rows)
+
+    def dependents(self, digest: str) -> tuple[str, ...]:
+        """Return the layers that declare a dependency on ``digest``."""
+        rows = self.database.rows(
+            "SELECT digest FROM dependencies WHERE needs = ? ORDER BY digest", (digest,)
+        )
+        return tuple(row[0] for row in rows)
+
+    def count_layers(self) -> int:
+        """Return how many layers there are."""
+        return self.database.number("SELECT count(*) FROM layers")
+
+    def count_referenced(self) -> int:
+        """Return how many layers an image, a lease or another layer refers to."""
+        return self.database.number("SELECT count(*) FROM layers WHERE digest IN referenced")
+
+    def is_referenced(self, digest: str) -> bool:
+        """Say whether an image, a lease or another layer refers to ``digest``."""
+        row = self.database.row("SELECT 1 FROM referenced WHERE digest = ?", (digest,))
+        return row is not None
+
+    # --- mounts -----------------------------------------------------------------------------
+
+    def mounts(self, *, target: str | None = None, digest: str | None = None) -> list[MountRow]:
+        """Return the recorded views: all, those at a target, or those that show a layer."""
+        rows = self.database.rows
+        if target is not None:
+            found = rows(f"{_MOUNT} WHERE target = ?", (os.fsencode(target),))
+        elif digest is not None:
+            within = "SELECT mount FROM mount_layers WHERE digest = ?"
+            found = rows(f"{_MOUNT} WHERE id IN ({within})", (digest,))
+        else:
+            found = rows(_MOUNT)
+        return [self._mount(row) for row in found]
+
+    def mounts_of_other_boots(self, boot: str) -> list[MountRow]:
+        """Return the recorded views that a reboot has ended."""
+        rows = self.database.rows(f"{_MOUNT} WHERE boot <> ?", (boot,))
+        return [self._mount(row) for row in rows]
+
+    def mount(self, identity: str) -> MountRow | None:
+        """Return one view by its id, or None."""
+        row = self.database.row(f"{_MOUNT} WHERE id = ?", (identity,))
+        return None if row is None else self._mount(row)
+
+    def _mount(self, row: Sequence[Any]) -> MountRow:
+        layers = self.database.rows(
+            "SELECT digest FROM mount_layers WHERE mount = ? ORDER BY position", (row[0],)
+        )
+        return MountRow(
+            id=row[0],
+            target=os.fsdecode(row[1]),
+            digests=tuple(one[0] for one in layers),
+            writable=bool(row[2]),
+            created_target=bool(row[3]),
+            boot=row[4],
+            namespace=row[5],
+        )
+
+    def put_mount(self, mount: MountRow) -> None:
+        """Record a view."""
+        self.database.write(
+            "INSERT INTO mounts VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                mount.id, os.fsencode(mount.target), mount.writable, mount.created_target,
+                mount.boot, mount.namespace,
+            ),
+        )  # fmt: skip
+        self.database.write_many(
+            "INSERT INTO mount_layers VALUES (?, ?, ?)",
+            ((mount.id, at, digest) for at, digest in enumerate(mount.digests)),
+        )
+
+    def delete_mount(self, identity: str) -> None:
+        """Forget a view."""
+        self.database.write("DELETE FROM mounts WHERE id = ?", (identity,))
+
+
+def _have_schema(database: Database) -> None:
+    version = database.number("PRAGMA user_version")
+    path = database.path
+    if version == 0 and not database.readonly:
+        with database.transaction():
+            # Again, now that no other process can be creating it.
+            version = database.number("PRAGMA user_version")
+            if version == 0:
+                if database.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
+                    raise MetadataError(
+                        f"metadata {str(path)!r} is not layerfs's: it has no schema version",
+                        path=path,
+                    )
+                database.run_script(_SCHEMA)
+                version = SCHEMA_VERSION
+    if version != SCHEMA_VERSION:
+        newer = "a newer" if version > SCHEMA_VERSION else "an unknown"
+        raise MetadataError(
+            f"metadata {str(path)!r} has schema version {version}, of {newer} layerfs; this one "
+            f"knows version {SCHEMA_VERSION}: use that layerfs",
+            path=path,
+        )
+
+
+def is_newer(path: Path) -> bool:
+    """Say whether the file at ``path`` is whole, and of a newer layerfs."""
+    try:
+        database = Database.open(path)
+    except MetadataError:
+        return False
+    try:
+        return database.number("PRAGMA user_version") > SCHEMA_VERSION
+    except MetadataError:
+        return False
+    finally:
+        database.close()
+
+
+def _text(annotations: Mapping[str, str]) -> str:
+    return json.dumps(annotations, sort_keys=True, ensure_ascii=True)
+
+
+def _layer(row: Sequence[Any], needs: Iterable[str]) -> Layer:
+    digest, diff_id, size, media_type, annotations = row
+    return Layer(digest, diff_id, size, media_type, tuple(needs), json.loads(annotations))

@@ -1,0 +1,160 @@
+"""Delete and measure trees of unknown shape: any depth, any modes, any names.
+
+``shutil.rmtree`` recurses (a RecursionError some thousand directories down), keeps a descriptor
+open for each level, and gives up at a directory that its owner may not write. Layers hold all
+three. Nothing here follows a symlink or leaves the file system that it started on.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from typing import Final
+
+from layerfs.errors import StorageError, from_os_error
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: st_blocks counts these, whatever the file system's own block size (stat(2)).
+_BLOCK: Final = 512
+
+
+def remove_tree(path: str | os.PathLike[str]) -> None:
+    """Delete ``path``, whatever it is; nothing there is fine, also when others delete it as well.
+
+    Each directory below is first moved up into ``path`` itself, and so emptied at a depth of one:
+    no recursion, two descriptors, no path longer than a name. What remains after an error is
+    deleted by another call. Raises StorageError when something is mounted inside (it is left
+    alone), PermissionDeniedError, and StorageError for an error of the disk.
+    """
+    name = os.fspath(path)
+    try:
+        try:
+            top = _open_directory(name, None)
+        except NotADirectoryError:
+            os.unlink(name)
+            return
+        try:
+            _empty(top)
+        finally:
+            os.close(top)
+        os.rmdir(name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno in {errno.EBUSY, errno.EXDEV}:
+            raise StorageError(
+                f"removing {name!r}: something is mounted inside; unmount it, then retry",
+                path=name,
+                errno=error.errno,
+            ) from error
+        raise from_os_error(error, "removing", name) from error
+
+
+def _open_directory(name: str, dir_fd: int | None) -> int:
+    """Open a directory for listing, making it readable if need be; a symlink is ENOTDIR."""
+    try:
+        fd = os.open(name, _DIRECTORY, dir_fd=dir_fd)
+    except PermissionError:
+        # O_DIRECTORY fails with EACCES also for a file; chmod follows symlinks, so look first.
+        if not stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from None
+        os.chmod(name, 0o700, dir_fd=dir_fd)
+        fd = os.open(name, _DIRECTORY, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from error
+        raise
+    return fd
+
+
+def _empty(top: int) -> None:
+    """Delete all that the directory open as ``top`` holds."""
+    device = os.fstat(top).st_dev
+    _writable(top)
+    fresh = (f".removing-{number}" for number in itertools.count())
+    waiting = _clear(top, top, fresh)
+    while waiting:
+        name = waiting.pop()
+        try:
+            fd = _open_directory(name, top)
+        except FileNotFoundError:
+            continue
+        try:
+            if os.fstat(fd).st_dev != device:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+            _writable(fd)
+            waiting += _clear(fd, top, fresh)
+        finally:
+            os.close(fd)
+        try:
+            os.rmdir(name, dir_fd=top)
+        except FileNotFoundError:
+            continue
+
+
+def _clear(fd: int, top: int, fresh: Iterator[str]) -> list[str]:
+    """Unlink the files of a directory, move its directories to ``top``; return their names."""
+    with os.scandir(fd) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    directories: list[str] = []
+    for name, is_dir in found:
+        try:
+            if not is_dir:
+                os.unlink(name, dir_fd=fd)
+            elif fd == top:
+                directories.append(name)
+            else:
+                directories.append(_moved(name, fd, top, fresh))
+        except FileNotFoundError:
+            continue
+    return directories
+
+
+def _moved(name: str, fd: int, top: int, fresh: Iterator[str]) -> str:
+    for new in fresh:
+        try:
+            os.rename(name, new, src_dir_fd=fd, dst_dir_fd=top)
+        except PermissionError:
+            # Moving a directory rewrites its "..", for which it must be writable itself.
+            os.chmod(name, 0o700, dir_fd=fd)
+            os.rename(name, new, src_dir_fd=fd, dst_dir_fd=top)
+        except OSError as error:
+            if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
+                continue  # the layer has a file of that very name
+            raise
+        return new
+    raise AssertionError("itertools.count never ends")
+
+
+def _writable(fd: int) -> None:
+    if os.geteuid() != 0 and os.fstat(fd).st_mode & 0o700 != 0o700:
+        os.fchmod(fd, 0o700)
+
+
+def disk_usage(path: str | os.PathLike[str]) -> int:
+    """Return the bytes that ``path`` and all below it take on disk: blocks, hardlinks once.
+
+    What vanishes meanwhile is left out, what may not be read counts as nothing.
+    """
+    total = 0
+    linked: set[tuple[int, int]] = set()
+    waiting = [os.fspath(path)]
+    while waiting:
+        where = waiting.pop()
+        try:
+            seen = os.lstat(where)
+            if stat.S_ISDIR(seen.st_mode):
+                waiting += (entry.path for entry in os.scandir(where))
+        except (FileNotFoundError, PermissionError):
+            continue
+        except OSError as error:
+            raise from_os_error(error, "measuring", where) from error
+        if seen.st_nlink > 1 and not stat.S_ISDIR(seen.st_mode):
+            if (seen.st_dev, seen.st_ino) in linked:
+                continue
+            linked.add((seen.st_dev, seen.st_ino))
+        total += seen.st_blocks * _BLOCK
+    return total

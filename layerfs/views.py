@@ -1,0 +1,324 @@
+"""Views: stack layers on a target, end a view, commit its changes; merge; count what there is.
+
+``stack`` writes down what it is about to do, records the view (from then on its layers are held),
+mounts, and crosses the intent out. If it fails, or its process dies in between, the mount, the
+record, the run directory and a target that it made are all undone.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from layerfs import adding
+from layerfs import digest as digests_
+from layerfs.backends import Sink
+from layerfs.catalog import MountRow
+from layerfs.errors import (
+    InvalidMountPointError,
+    LayerFSError,
+    LayerNotFoundError,
+    ReadOnlyFilesystemError,
+    ValidationError,
+    from_os_error,
+)
+from layerfs.mountinfo import boot_id, is_mountpoint, namespace_id
+from layerfs.opening import Parts
+from layerfs.records import Layer, Mount, Stats
+from layerfs.staging import Operation
+from layerfs.viewstate import drop_stale, forget, is_live, is_mounted, remove_target, run_of
+
+Target = str | os.PathLike[str]
+
+
+# --- targets ------------------------------------------------------------------------------------
+
+
+def place(target: Target) -> str:
+    """Return the absolute path of a target: symlinks resolved, except that of its last component.
+
+    InvalidMountPointError: empty, or with a NUL.
+    """
+    text = os.fspath(target)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidMountPointError(f"{text!r} is no path of a directory")
+    parent, name = os.path.split(os.path.join(os.getcwd(), text).rstrip("/") or "/")
+    if name in {"", ".", ".."}:
+        return os.path.realpath(os.path.join(parent, name))
+    return os.path.join(os.path.realpath(parent), name)
+
+
+def _check_target(parts: Parts, where: str) -> bool:
+    """Return whether the target must be made; InvalidMountPointError if it cannot be one."""
+
+    def refusal(why: str) -> InvalidMountPointError:
+        return InvalidMountPointError(f"cannot mount on {where!r}: {why}", path=where)
+
+    if os.path.commonpath([where, parts.root]) == os.fspath(parts.root):
+        raise refusal(f"it is in the store {str(parts.root)!r}")
+    try:
+        if is_mountpoint(where):
+            raise refusal("something is mounted there already")
+        if os.path.islink(where):
+            raise refusal(f"it is a symlink, to {os.readlink(where)!r}; give the directory itself")
+        with os.scandir(where) as entries:
+            if next(entries, None) is not None:
+                raise refusal("the directory is not empty")
+    except FileNotFoundError:
+        if not os.path.isdir(os.path.dirname(where)):
+            raise refusal(f"there is no directory {os.path.dirname(where)!r}") from None
+        return True
+    except NotADirectoryError:
+        raise refusal("it is not a directory") from None
+    except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            raise refusal(os.strerror(error.errno)) from error
+        raise from_os_error(error, "looking at target", where) from error
+    return False
+
+
+# --- stack --------------------------------------------------------------------------------------
+
+
+def layers_of(parts: Parts, digests: Sequence[str]) -> list[Layer]:
+    """Return the layers, in the order given; LayerNotFoundError, ValidationError for none."""
+    if isinstance(digests, str):
+        raise ValidationError("layers are given as a list of digests")
+    if not digests:
+        raise ValidationError("no layers given; name at least one")
+    layers = []
+    for digest in digests:
+        layer = parts.meta.layer(digests_.parse(digest))
+        if layer is None:
+            raise LayerNotFoundError(f"no layer {digest} in {str(parts.root)!r}", digest=digest)
+        layers.append(layer)
+    return layers
+
+
+def stack(parts: Parts, digests: Sequence[str], target: Target, *, writable: bool) -> Mount:
+    """Mount the layers, base first, at ``target``; see ``LayerFS.stack``."""
+    parts.refuse_readonly()
+    layers_of(parts, digests)
+    where = place(target)
+    with parts.staging.operation() as operation:
+        row = MountRow(
+            operation.id, where, tuple(digests), writable, False, boot_id(), namespace_id()
+        )
+        try:
+            diff_ids = _record(parts, operation, row)
+            parts.backend.view(diff_ids, Path(where), run_of(parts, row), writable=writable)
+            operation.settle()
+        except BaseException:
+            undo_stack(parts, operation)
+            raise
+    return Mount(where, tuple(digests), writable)
+
+
+def _record(parts: Parts, operation: Operation, row: MountRow) -> list[str]:
+    """Hold the layers and make the target; return the diffIDs."""
+    with parts.lock():
+        # Again, now that nobody can remove one.
+        layers = layers_of(parts, row.digests)
+        drop_stale(parts, parts.meta.mounts(target=row.target))
+        if any(
+            other.namespace == row.namespace and is_live(parts, other)
+            for other in parts.meta.mounts(target=row.target)
+        ):
+            raise InvalidMountPointError(
+                f"cannot mount on {row.target!r}: a view is being mounted there already",
+                path=row.target,
+            )
+        create = _check_target(parts, row.target)
+        operation.intend("stack", id=row.id, target=row.target, created_target=create)
+        if create:
+            try:
+                os.mkdir(row.target, 0o755)
+            except OSError as error:
+                # Not ours to remove, whoever made it.
+                operation.intend("stack", id=row.id, target=row.target, created_target=False)
+                raise from_os_error(error, "creating target", row.target) from error
+        with parts.meta.transaction():
+            parts.meta.put_mount(
+                MountRow(
+                    row.id, row.target, row.digests, row.writable, create, row.boot, row.namespace
+                )
+            )
+    return [layer.diff_id for layer in layers]
+
+
+def undo_stack(parts: Parts, operation: Operation) -> None:
+    """Undo a stack that did not come to its end, in this process or in a dead one."""
+    intent = operation.intent()
+    if intent is None:
+        return
+    target, identity = str(intent["target"]), str(intent["id"])
+    with parts.lock():
+        parts.backend.end_view(Path(target), parts.run / identity)
+        if parts.meta.mount(identity) is not None:
+            with parts.meta.transaction():
+                parts.meta.delete_mount(identity)
+        if intent["created_target"]:
+            remove_target(target)
+
+
+# --- unmount ------------------------------------------------------------------------------------
+
+
+def unmount(parts: Parts, target: Target) -> str:
+    """End the view at ``target``; return its absolute path. See ``LayerFS.unmount``."""
+    parts.refuse_readonly()
+    where = place(target)
+    rows = parts.meta.mounts(target=where)
+    if not rows:
+        raise InvalidMountPointError(
+            f"{where!r} is no view of the store {str(parts.root)!r}", path=where
+        )
+    # One target can be a view in each of several mount namespaces; ours comes first.
+    mine = namespace_id()
+    rows.sort(key=lambda row: (not is_mounted(parts, row), row.namespace != mine))
+    if parts.staging.alive(rows[0].id):
+        raise InvalidMountPointError(
+            f"the view at {where!r} is just being mounted; retry when that is done", path=where
+        )
+    with parts.staging.operation() as operation:
+        _end(parts, operation, rows[0])
+        with parts.lock():
+            drop_stale(parts, rows[1:])
+    return where
+
+
+def _end(parts: Parts, operation: Operation, row: MountRow) -> None:
+    with _used(parts, row, fcntl.LOCK_EX):
+        operation.intend("unmount", id=row.id)
+        try:
+            parts.backend.end_view(Path(row.target), run_of(parts, row))
+        except BaseException:
+            # Interrupted after the unmount itself: finish.
+            if not is_live(parts, row):
+                finish_unmount(parts, row.id)
+            raise
+        finish_unmount(parts, row.id)
+
+
+def finish_unmount(parts: Parts, identity: str) -> None:
+    """Forget a view that is not mounted any more; one that is stays as it is."""
+    with parts.lock():
+        row = parts.meta.mount(identity)
+        if row is not None and not is_live(parts, row):
+            forget(parts, row)
+
+
+@contextmanager
+def _used(parts: Parts, row: MountRow, how: int) -> Iterator[None]:
+    """Lock the view's run directory: commits share it, an unmount waits for them."""
+    try:
+        fd = os.open(run_of(parts, row), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
+    except OSError as error:
+        raise from_os_error(error, "locking view", str(run_of(parts, row))) from error
+    try:
+        fcntl.flock(fd, how)
+        yield
+    finally:
+        os.close(fd)
+
+
+def unmount_all(
+    parts: Parts, targets: Sequence[str], done: Callable[[str], object] = lambda _: None
+) -> None:
+    """End several views, nested ones first; raise the first error after all have been tried."""
+    failed: LayerFSError | None = None
+    for target in sorted(targets, key=lambda one: one.count("/"), reverse=True):
+        try:
+            unmount(parts, target)
+            done(target)
+        except InvalidMountPointError:
+            done(target)  # ended by somebody else
+        except LayerFSError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def mounts(parts: Parts) -> list[Mount]:
+    """Return the views that are alive, in whatever mount namespace."""
+    rows = [row for row in parts.meta.mounts() if is_live(parts, row)]
+    rows.sort(key=lambda row: row.target)
+    return [Mount(row.target, row.digests, row.writable) for row in rows]
+
+
+# --- new layers from views and layers -----------------------------------------------------------
+
+
+def commit(parts: Parts, target: Target) -> Layer:
+    """Make a layer of the changes in the writable view at ``target``; see ``LayerFS.commit``."""
+    parts.refuse_readonly()
+    where = place(target)
+    row = next((row for row in parts.meta.mounts(target=where) if is_mounted(parts, row)), None)
+    if row is None:
+        raise InvalidMountPointError(
+            f"{where!r} is no mounted view of the store {str(parts.root)!r}", path=where
+        )
+    if not row.writable:
+        raise ReadOnlyFilesystemError(
+            f"the view at {where!r} is read-only, and has no changes; stack it writable",
+            path=where,
+        )
+    with _used(parts, row, fcntl.LOCK_SH):
+        if parts.meta.mount(row.id) is None:
+            raise InvalidMountPointError(f"the view at {where!r} was just unmounted", path=where)
+        run, epoch = run_of(parts, row), _source_date_epoch()
+        return _added(parts, lambda sink: parts.backend.changes(run, sink, source_date_epoch=epoch))
+
+
+def _source_date_epoch() -> int | None:
+    """Return the latest time that a new layer may hold, in seconds, or None.
+
+    https://reproducible-builds.org/specs/source-date-epoch/: malformed values must be refused.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise ValidationError(f"SOURCE_DATE_EPOCH must be a number of seconds, not {text!r}")
+    return int(text)
+
+
+def merge(parts: Parts, digests: Sequence[str]) -> Layer:
+    """Make one layer of several, base first; see ``LayerFS.merge``."""
+    parts.refuse_readonly()
+    diff_ids = [layer.diff_id for layer in layers_of(parts, digests)]
+    return _added(parts, lambda sink: parts.backend.merge(diff_ids, sink))
+
+
+def _added(parts: Parts, write: Callable[[Sink], None]) -> Layer:
+    with parts.staging.operation() as operation:
+        try:
+            with operation.blob.open("wb", buffering=1 << 20) as sink:
+                write(sink)
+        except OSError as error:
+            raise from_os_error(error, "writing layer", str(operation.blob)) from error
+        return adding.add_staged(parts, operation)
+
+
+def stats(parts: Parts) -> Stats:
+    """Count layers, views and bytes; the cost grows with the number of views, not of files."""
+    live = mounts(parts)
+    shown = {digest for mount in live for digest in mount.digests}
+    meta = parts.meta
+    total, referenced = meta.count_layers(), meta.count_referenced()
+    only_shown = sum(1 for digest in shown if not meta.is_referenced(digest))
+    return Stats(
+        layers=total,
+        mounted=len(shown),
+        referenced=referenced,
+        unused=total - referenced - only_shown,
+        mounts=len(live),
+        bytes_total=meta.bytes_total(),
+    )
