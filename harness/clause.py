@@ -9,22 +9,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
+from harness.config import PROFILES
 from harness.protocol import CAPABILITIES
 
 Level = Literal["MUST", "SHOULD", "MAY"]
 
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-PROFILES: Final = (
-    "core",
-    "overlay",
-    "overlay-on-zfs",
-    "zfs",
-    "rootless",
-    "hostile",
-    "crash",
-    "power",
-    "scale",
-)
 
 _ID: Final = re.compile(r"[A-Z][A-Z0-9]{1,7}-[0-9]{3}")
 

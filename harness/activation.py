@@ -1,0 +1,107 @@
+"""What ``--subject`` switches on: the options checked and joined, and the plugins that use them.
+
+Everything wrong with the options is a ``pytest.UsageError`` of one line, before a case is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness import target
+from harness.config import SubjectConfig, resolve
+from harness.errors import ConfigError, HarnessError
+from harness.evidence import FOLDER
+from harness.subject import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is to be judged, where, and what is kept of it. Paths are absolute."""
+
+    word: str  #: the subject as it was named
+    subject: SubjectConfig
+    target: str
+    profiles: tuple[str, ...]  #: to be judged
+    demanded: tuple[str, ...]  #: those of them that were named on the command line
+    cases: frozenset[str]  #: ids of cases or clauses; empty means all
+    keyword: str
+    image: Path | None
+    output: Path
+    mode: Mode
+    keep_evidence: bool
+
+
+def activate(config: pytest.Config) -> None:
+    """Read the subject, check the options, and register what judges and what reports.
+
+    Raises pytest.UsageError, with nothing registered.
+    """
+    from harness.aggregate import Aggregate  # noqa: PLC0415 - after the options are known good
+    from harness.judge import Judge  # noqa: PLC0415
+
+    try:
+        settings = read(config.option)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+    # Workers of xdist are given the options as they now are, and may have another folder.
+    config.option.output = str(settings.output)
+    config.option.image = None if settings.image is None else str(settings.image)
+    config.pluginmanager.register(Judge(settings), "layerfs-conformance-judge")
+    if hasattr(config, "workerinput"):
+        return
+    try:
+        _prepare(settings.output)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
+    if not config.option.xmlpath:
+        config.option.xmlpath = str(settings.output / "junit.xml")
+    config.pluginmanager.register(Aggregate(settings), "layerfs-conformance-aggregate")
+
+
+def read(option: argparse.Namespace) -> Settings:
+    """Check the plugin's options and join them. Raises ConfigError; changes nothing."""
+    subject = resolve(option.subject)
+    demanded = tuple(dict.fromkeys(option.profile))
+    stranger = [name for name in demanded if name not in subject.profiles]
+    if stranger:
+        claims = ", ".join(subject.profiles)
+        raise ConfigError(
+            f"{subject.name} does not claim the profile {stranger[0]!r}; it claims {claims}"
+        )
+    return Settings(
+        word=option.subject,
+        subject=subject,
+        target=target.check(option.target),
+        profiles=demanded or tuple(subject.profiles),
+        demanded=demanded,
+        cases=frozenset(option.case),
+        keyword=option.keyword,
+        image=_image(option.image),
+        output=Path(option.output).absolute(),
+        mode=option.suite_mode,
+        keep_evidence=option.keep_evidence,
+    )
+
+
+def _image(word: str | None) -> Path | None:
+    if word is None:
+        return None
+    path = Path(word).absolute()
+    if not (path / "oci-layout").is_file():
+        raise ConfigError(f"{path}: not an OCI image layout (it has no file oci-layout)")
+    return path
+
+
+def _prepare(output: Path) -> None:
+    """Make the folder, and clear it of an earlier run's evidence and of nothing else."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for old in (output / FOLDER).glob("*/transcript.jsonl"):
+            shutil.rmtree(old.parent)
+    except OSError as error:
+        raise ConfigError(f"--output {output}: {error.strerror}") from error

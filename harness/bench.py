@@ -1,0 +1,161 @@
+"""One worker's target: made when first needed, thrown away when it may be in disorder.
+
+A case that leaked, crashed or hung must not be the reason why the next one fails; so after such a
+case the target goes, with everything on it, and the next case gets a new one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from harness import target
+from harness.config import SubjectConfig
+from harness.errors import ConfigError, HarnessError, SubjectFailure
+from harness.ledger import Ledger, difference
+from harness.observe import Host
+from harness.protocol import PROTOCOL_VERSION, InfoResponse
+from harness.remote import Remote
+from harness.subject import Mode, Subject
+
+#: How long what a case ended may take to be gone: the kernel reaps and unmounts asynchronously.
+SETTLE_S: Final = 1.0
+
+
+class SubjectUnfitError(HarnessError):
+    """The subject does not even say who it is: there is nothing that could be judged."""
+
+
+@dataclass(slots=True)
+class _Target:
+    remote: Remote
+    host: Host
+    info: InfoResponse
+    facts: Mapping[str, Any]
+    ledger: Ledger
+
+
+class Bench:
+    """The target of one process, and a subject on it for whoever asks.
+
+    ``made_in`` is the seconds that the last target took to make.
+    """
+
+    def __init__(self, kind: str, config: SubjectConfig, mode: Mode) -> None:
+        self._kind = kind
+        self._config = config
+        self._mode = mode
+        self._now: _Target | None = None
+        self._unfit: HarnessError | None = None
+        self.made_in = 0.0
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a target right now."""
+        return self._now is not None
+
+    def ready(self) -> None:
+        """Make the target unless there is one.
+
+        Raises TargetError when it cannot be made, and SubjectUnfitError (at once, when asked again)
+        when the subject does not answer ``info`` in the protocol's version, ConfigError (likewise)
+        when it cannot even be started. Nothing is left then.
+        """
+        if self._unfit is not None:
+            raise self._unfit  # every case would ask again, and wait as long
+        if self._now is not None:
+            return
+        started = time.monotonic()
+        remote = target.connect(self._kind)
+        try:
+            info = self._info(remote)
+            host = Host(remote)
+            facts = host.facts  # by trying, which is over before the first ledger
+            self._now = _Target(remote, host, info, facts, host.ledger())
+        except (SubjectUnfitError, ConfigError) as error:
+            self._unfit = error
+            raise
+        finally:
+            if self._now is None:
+                remote.close()
+        self.made_in = time.monotonic() - started
+
+    def try_out(self) -> None:
+        """Make the target, see that the subject starts there, and take it away again.
+
+        Raises as :meth:`ready`.
+        """
+        try:
+            self.ready()
+        finally:
+            self.discard()
+
+    def _info(self, remote: Remote) -> InfoResponse:
+        subject = Subject(remote, self._config, mode="call")
+        try:
+            info = subject.call("info")
+        except SubjectFailure as error:
+            raise SubjectUnfitError(f"the subject does not answer 'info': {error}") from error
+        if not isinstance(info, InfoResponse) or info.protocol != PROTOCOL_VERSION:
+            raise SubjectUnfitError(
+                f"the subject speaks protocol {getattr(info, 'protocol', '?')}; "
+                f"this suite speaks {PROTOCOL_VERSION}"
+            )
+        return info
+
+    @property
+    def remote(self) -> Remote:
+        """The transport; makes the target when needed, and raises as :meth:`ready`."""
+        return self._target().remote
+
+    @property
+    def host(self) -> Host:
+        """What looks at the target; makes it when needed, and raises as :meth:`ready`."""
+        return self._target().host
+
+    @property
+    def info(self) -> InfoResponse:
+        """What the subject says of itself; makes the target when needed."""
+        return self._target().info
+
+    def _target(self) -> _Target:
+        self.ready()
+        assert self._now is not None
+        return self._now
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the facts of the target, in JSON types."""
+        return self._target().facts
+
+    def subject(self) -> Subject:
+        """Return a new subject on the target; the caller ends it."""
+        return Subject(self._target().remote, self._config, mode=self._mode)
+
+    def unmet(self, facts: Sequence[str]) -> list[str]:
+        """Return those of the named facts that are not true of the target."""
+        known = self.facts()
+        return [fact for fact in facts if not known.get(fact)]
+
+    def settle(self) -> list[str]:
+        """Return what the last case left behind; empty when the ledger is as it was before.
+
+        What is still on its way out is waited for, up to SETTLE_S. The ledger of now is the one
+        that the next case is compared with. Raises HarnessError when the target does not answer.
+        """
+        now = self._target()
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            after = now.host.ledger()
+            left = difference(now.ledger, after)
+            if not left or time.monotonic() > deadline:
+                now.ledger = after
+                return left
+            time.sleep(0.02)
+
+    def discard(self) -> None:
+        """Throw the target away; the next case gets a new one. May be called when there is none."""
+        if self._now is not None:
+            now, self._now = self._now, None
+            now.remote.close()
