@@ -13,8 +13,7 @@ the end of the source, since it is part of the diffID, and must be zeros.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from layerfs import paxrecords, tarsparse
 from layerfs.errors import InvalidLayerPathError, LayerFSError, LimitExceededError, ValidationError
@@ -39,11 +38,9 @@ from layerfs.tarfields import (
     text,
     with_prefix,
 )
+from layerfs.tarmember import Extensions, Kind, Limits, Member, override
 
 __all__ = ["CHUNK", "Kind", "Limits", "Member", "Source", "TarReader"]
-
-#: A tar has no type for sockets, so none is ever read.
-Kind = Literal["file", "dir", "symlink", "hardlink", "fifo", "char", "block", "socket"]
 
 _KINDS: Final[dict[bytes, Kind]] = {
     b"0": "file",
@@ -66,57 +63,6 @@ _MAJOR_MAX: Final = 0xFFF
 _MINOR_MAX: Final = 0xFFFFF
 
 _Fields = tuple[bytes, ...]
-
-
-@dataclass(slots=True)
-class Member:
-    """One entry of the archive, as it is to be made.
-
-    ``name`` is relative to the root, without "./", and ``b"."`` for the root itself. ``linkname``
-    is a symlink's target as it is, or a hardlink's target normalised like ``name``. ``mode`` has
-    the permission bits, setuid, setgid and sticky. ``size`` is the length of the file in bytes,
-    ``stored_size`` how many of them the archive holds: they differ only for a sparse file, where
-    the data are the runs ``sparse``, pairs of (offset, length), ascending, without overlap.
-    """
-
-    name: bytes
-    kind: Kind
-    mode: int = 0o644
-    uid: int = 0
-    gid: int = 0
-    mtime_ns: int = 0
-    size: int = 0
-    linkname: bytes = b""
-    rdev: tuple[int, int] = (0, 0)
-    xattrs: dict[bytes, bytes] = field(default_factory=dict)
-    sparse: list[tuple[int, int]] | None = None
-    stored_size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much an archive may ask for; LimitExceededError beyond."""
-
-    #: Entries: the largest real layers have some hundred thousand.
-    max_members: int = 5_000_000
-    #: Bytes of one extended header or long name, and of all global headers together.
-    max_header_bytes: int = 4 << 20
-    #: Runs of data of one sparse file.
-    max_sparse_entries: int = 1 << 20
-    #: Bytes of one file, holes included: the largest that ext4 can hold.
-    max_file_bytes: int = 1 << 44
-
-
-@dataclass(slots=True)
-class _Extensions:
-    """What the headers before a member say of it."""
-
-    pax: Pax | None = None
-    name: bytes | None = None
-    linkname: bytes | None = None
-
-    def given(self) -> bool:
-        return self.pax is not None or self.name is not None or self.linkname is not None
 
 
 class TarReader(BlockStream):
@@ -160,7 +106,7 @@ class TarReader(BlockStream):
         try:
             if self._global_pax is None and (plain := self._plain()) is not None:
                 return plain
-            extensions = _Extensions()
+            extensions = Extensions()
             while (block := self._block()) is not None:
                 fields: _Fields = HEADER.unpack(block)
                 check_sum(block, fields[6])
@@ -168,6 +114,9 @@ class TarReader(BlockStream):
                     return self._member(block, fields, extensions)
                 self._extend(fields, extensions)
                 start = self.offset
+                if extensions.light() and (plain := self._plain()) is not None:
+                    override(plain, extensions.pax, extensions)
+                    return plain
             self._end(extensions)
         except Damage as damage:
             where = f", {self._name[:255]!r}" if self._name else ""
@@ -177,8 +126,8 @@ class TarReader(BlockStream):
     def _plain(self) -> Member | None:
         """Take a header of the commonest kind; None, and nothing taken, when it is any other.
 
-        Most members of most layers come this way, so it does nothing that they do not need; what
-        it finds is just what `_member` would.
+        Most members of most layers come this way, so it does nothing that they do not need. It
+        finds what `_member` would, global and `Extensions.light` ones not regarded.
         """
         start = self._at
         end = start + BLOCK
@@ -226,7 +175,7 @@ class TarReader(BlockStream):
             raise Damage("these are compressed data, not a tar archive")
         return None if block == ZERO_BLOCK else block
 
-    def _end(self, extensions: _Extensions) -> None:
+    def _end(self, extensions: Extensions) -> None:
         if extensions.given():
             raise Damage("the archive ends after an extended header, without its member")
         while have := self._ensure(1):
@@ -238,7 +187,7 @@ class TarReader(BlockStream):
 
     # --- extended headers ------------------------------------------------------------------------
 
-    def _extend(self, fields: _Fields, extensions: _Extensions) -> None:
+    def _extend(self, fields: _Fields, extensions: Extensions) -> None:
         """Read the extended header that ``fields`` announce into ``extensions``.
 
         The same kind twice for one member is refused: readers disagree on which of them counts.
@@ -290,7 +239,7 @@ class TarReader(BlockStream):
 
     # --- members ---------------------------------------------------------------------------------
 
-    def _member(self, block: bytes, fields: _Fields, extensions: _Extensions) -> Member:
+    def _member(self, block: bytes, fields: _Fields, extensions: Extensions) -> Member:
         raw, mode, uid, gid, size, mtime, _, flag, link, magic, major, minor, prefix = fields
         self._members += 1
         if self._members > self._limits.max_members:
@@ -313,7 +262,7 @@ class TarReader(BlockStream):
         )
         pax = extensions.pax or self._global_pax
         if pax is not None or extensions.given():
-            _override(member, pax, extensions)
+            override(member, pax, extensions)
         self._name = member.name
         check_owner(member.uid, member.gid)
         if not -_SECONDS <= member.mtime_ns // 1_000_000_000 < _SECONDS:
@@ -397,22 +346,3 @@ class TarReader(BlockStream):
         if has_pax:
             raise Damage(f"a hardlink of {size} bytes, which may or may not follow it")
         return 0
-
-
-def _override(member: Member, pax: Pax | None, extensions: _Extensions) -> None:
-    """Put what the extended headers say in the place of what the header says."""
-    name, linkname = extensions.name, extensions.linkname
-    if pax is not None:
-        if None not in (name, pax.path) and name != pax.path:
-            raise Damage(f"two long names, {name!r:.255} and {pax.path!r:.255}")
-        if None not in (linkname, pax.linkpath) and linkname != pax.linkpath:
-            raise Damage(f"two long link names, {linkname!r:.255} and {pax.linkpath!r:.255}")
-        name = name if pax.path is None else pax.path
-        linkname = linkname if pax.linkpath is None else pax.linkpath
-        member.uid = member.uid if pax.uid is None else pax.uid
-        member.gid = member.gid if pax.gid is None else pax.gid
-        member.size = member.size if pax.size is None else pax.size
-        member.mtime_ns = member.mtime_ns if pax.mtime_ns is None else pax.mtime_ns
-        member.xattrs = dict(pax.xattrs)
-    member.name = member.name if name is None else name
-    member.linkname = member.linkname if linkname is None else linkname

@@ -81,9 +81,9 @@ def test_the_source_is_read_to_its_end():
 def test_truncation_anywhere_inside_is_refused_with_the_offset():
     archive = (
         member(b"a", b"x" * 700)
-        + pax((b"path", b"p/" * 300))
+        + pax((b"path", b"p/" * 300 + b"q"))
         + member(b"b", b"y")
-        + member(b"././@LongLink", b"l" * 600 + b"\0", b"L", magic=GNU)
+        + member(b"././@LongLink", b"l/" * 300 + b"q\0", b"L", magic=GNU)
         + member(b"c", magic=GNU)
         + header(b"s", b"S", magic=GNU, prefix=bytes(137) + b"\1" + octal(1, 12))
         + bytes(512)
