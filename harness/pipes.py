@@ -217,7 +217,12 @@ class PipeChannel:
             pass
 
     def _look(self, timeout: float, *, writing: bool = False) -> bool:
-        """Wait for something to happen, take it in, and say whether anything did."""
+        """Wait for something to happen, take it in, and say whether anything did.
+
+        Once the process has ended nothing is waited for: what it wrote is there already.
+        """
+        if self._status is not None:
+            timeout = 0.0
         poller = select.poll()
         for name, descriptor in self._open.items():
             if name != "stdin":
