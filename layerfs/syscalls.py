@@ -193,9 +193,9 @@ def fsconfig_set_string(fs_fd: int, key: str, value: str | bytes) -> None:
     """Set ``key`` to ``value``, at most 255 bytes long (``EINVAL``, with an empty log, if longer).
 
     A longer path is given by ``fsconfig_set_fd``, or relative to the working directory, which is
-    resolved at this call. Nothing is escaped: commas, colons and backslashes stand for themselves
-    in ``lowerdir+``, ``upperdir`` and ``workdir``. ``EINVAL``: the file system does not know the
-    key, or refuses the value; ``context_log`` says which.
+    resolved at this call. No separator is special here; in overlayfs's ``lowerdir+`` nothing is at
+    all, but in ``upperdir`` and ``workdir`` a backslash still escapes what follows it. ``EINVAL``:
+    the file system does not know the key, or refuses the value; ``context_log`` says which.
     """
     text = os.fsencode(value)
     if _fsconfig(_SYS_FSCONFIG, fs_fd, FSCONFIG_SET_STRING, key.encode(), text, 0) < 0:
