@@ -27,7 +27,6 @@ from harness.protocol import (
     EXIT_REFUSED,
     EXIT_UNSUPPORTED,
     VERBS,
-    Error,
     ErrorCode,
     Refusal,
 )
@@ -114,30 +113,30 @@ def judge(
             **facts,
         ) from None
     if status == EXIT_DONE:
-        return response(verb, answer, **facts)
-    raise refusal(verb, request, declared, answer, **facts)
+        return _response(answer, facts)
+    raise _refusal(request, declared, answer, facts)
 
 
-def response(verb: str, answer: dict[str, Any], **facts: Any) -> BaseModel | dict[str, Any]:
+def _response(answer: dict[str, Any], facts: dict[str, Any]) -> BaseModel | dict[str, Any]:
     """Return ``answer`` as the model of the verb's response. Raises BadAnswer."""
+    verb = facts["verb"]
     known = VERBS.get(verb)
     if known is None:
         return answer
     try:
         return known.response.model_validate(answer)
     except ValidationError as error:
-        raise BadAnswer(f"{verb}: response {_mistake(error)}", **facts) from None
+        raise BadAnswer(f"{verb}: response {first_mistake(error)}", **facts) from None
 
 
-def refusal(
-    verb: str,
+def _refusal(
     request: Mapping[str, Any],
     declared: frozenset[str],
     answer: dict[str, Any],
-    **facts: Any,
+    facts: dict[str, Any],
 ) -> SubjectFailure:
     """Return the error that a valid answer of status 10 or 11 stands for. Raises BadAnswer."""
-    status = facts["status"]
+    verb, status = facts["verb"], facts["status"]
     try:
         error = Refusal.model_validate(answer).error
     except ValidationError as mistake:
@@ -145,7 +144,7 @@ def refusal(
         what = (
             f"the code {code!r} is not in the protocol's list"
             if isinstance(code, str) and code not in CODES
-            else f"no valid error object: {_mistake(mistake)}"
+            else f"no valid error object: {first_mistake(mistake)}"
         )
         raise BadAnswer(f"{verb}: exit status {status}, but {what}", **facts) from None
     if (status == EXIT_UNSUPPORTED) != (error.code == "unsupported"):
@@ -156,16 +155,6 @@ def refusal(
         )
     if status == EXIT_REFUSED:
         return Refused(error, verb=verb, stderr=facts["stderr"])
-    return _unsupported(verb, request, declared, error, facts)
-
-
-def _unsupported(
-    verb: str,
-    request: Mapping[str, Any],
-    declared: frozenset[str],
-    error: Error,
-    facts: dict[str, Any],
-) -> SubjectFailure:
     needed = needed_capabilities(verb, request)
     if verb in {"add", "stack", "mount", "import"}:
         needed.add("devices")  # of the content of a layer, which no request shows
@@ -211,7 +200,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _mistake(error: ValidationError) -> str:
+def first_mistake(error: ValidationError) -> str:
+    """Return where and what the first mistake is, without the value: on one line."""
     first = error.errors(include_url=False)[0]
     path = ".".join(map(str, first["loc"])) or "as a whole"
     return f"{path}: {first['msg']}"

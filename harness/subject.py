@@ -233,7 +233,11 @@ class Subject:
             answer = answers.json_object(line)
             response = SessionResponse.model_validate({**answer, "error": None})
         except ValueError as error:  # pydantic's ValidationError is one
-            what = str(error) if not isinstance(error, ValidationError) else _first(error)
+            what = (
+                str(error)
+                if not isinstance(error, ValidationError)
+                else answers.first_mistake(error)
+            )
             raise BadAnswer(
                 f"{verb}: not a session's answer: {what}", verb=verb, stdout=line, stderr=stderr
             ) from None
@@ -352,11 +356,6 @@ def _request(verb: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _encode(request: Mapping[str, Any]) -> bytes:
     return json.dumps(request).encode("ascii")  # lone surrogates travel as escapes
-
-
-def _first(error: ValidationError) -> str:
-    mistake = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, mistake['loc'])) or 'as a whole'}: {mistake['msg']}"
 
 
 def _text(data: bytes) -> str:
