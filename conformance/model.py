@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from conformance.entries import (
@@ -99,17 +99,32 @@ def _changes(entries: Iterable[Entry | Raw]) -> _Changes:
     for entry in entries:
         if isinstance(entry, Raw):
             raise Undefined("bytes that are not an entry")
-        path = _place(changes.added, entry.path)
         if isinstance(entry, Whiteout):
-            changes.hidden.add(path)
-        elif isinstance(entry, Opaque):
-            directory = _parent(changes.added, f"{entry.path}/x")
-            changes.opaque.add(directory)
-        elif isinstance(entry, Hardlink):
+            changes.hidden.add("/".join(_parts(entry.path)))
+            continue
+        if isinstance(entry, Opaque):
+            changes.opaque.add("/".join(_parts(entry.path)) or ROOT)
+            continue
+        path = _place(changes.added, entry.path)
+        if isinstance(entry, Hardlink):
             _link(changes.added, path, entry)
         else:
             _add(changes.added, path, _inode(entry))
+    for path in [*changes.opaque, *(path.rpartition("/")[0] for path in changes.hidden)]:
+        _hold(changes.added, path)
     return changes
+
+
+def _hold(added: dict[str, _Inode], directory: str) -> None:
+    """Make the directory that holds a marker, unless the layer has something else in its way.
+
+    A marker names paths of the layers below as they are written: no symlink is followed.
+    """
+    here = ROOT
+    for part in _parts(directory):
+        here = _join(here, part)
+        if added.setdefault(here, _Inode("dir")).kind != "dir":
+            return
 
 
 def _link(added: dict[str, _Inode], path: str, entry: Hardlink) -> None:
@@ -256,3 +271,8 @@ def _node(inode: _Inode, names: list[str]) -> Node:
         xattrs=inode.xattrs,
         links=tuple(sorted(names)) if len(names) > 1 else (),
     )
+
+
+def untimed(tree: Tree) -> Tree:
+    """Return the tree with any time for everything, for where a clock has been at work."""
+    return Tree({path: replace(node, mtime_ns=None) for path, node in tree.items()})

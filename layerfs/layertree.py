@@ -8,7 +8,8 @@ end; so both follow the same rules, which are these (image-spec layer.md, "Apply
   inside the root, to a directory that the layer already has, or refused;
 - a hardlink names an earlier member of the same layer, never followed, never a directory;
 - a whiteout hides what lower layers have of a name, an opaque marker all that they have in a
-  directory; both stand apart from the layer's own entries, in whatever order they come.
+  directory; both stand apart from the layer's own entries, in whatever order they come, and are
+  never resolved through the layer's symlinks.
 
 Raises HostileLayerError for names that would leave the root or forge a marker, and
 InvalidLayerPathError for names that cannot be. After an error the tree is of no use.
@@ -72,14 +73,19 @@ class Directory(Node):
         """Whether no lower layer shows through: by its marker, or by a whiteout of its name."""
         return self.marked or (self.parent is not None and self.name in self.parent.hidden)
 
-    def path(self, child: bytes = b"") -> bytes:
-        """Return the path from the root, or that of an entry of this directory."""
-        names = [child] if child else []
+    def names(self) -> list[bytes]:
+        """Return the components of the path from the root."""
+        names = []
         directory = self
         while directory.parent is not None:
             names.append(directory.name)
             directory = directory.parent
-        return b"/".join(reversed(names)) or b"."
+        return names[::-1]
+
+    def path(self, child: bytes = b"") -> bytes:
+        """Return the path from the root, or that of an entry of this directory."""
+        names = [*self.names(), child] if child else self.names()
+        return b"/".join(names) or b"."
 
     def subtree(self) -> list[Directory]:
         """Return this directory and all below it, depth first, each after its parent."""
@@ -100,6 +106,14 @@ class Directory(Node):
     def whiteouts(self) -> list[bytes]:
         """Return the names that need a whiteout on disk: the layer itself has nothing there."""
         return sorted(name for name in self.hidden if name not in self.children)
+
+
+class _Markers(NamedTuple):
+    """What one directory, named by its components, hides of lower layers."""
+
+    names: list[bytes]
+    marked: bool
+    hidden: set[bytes] | frozenset[bytes]
 
 
 class Step(NamedTuple):
@@ -125,7 +139,8 @@ class LayerTree:
         self._last_path = b""
         self._last: Directory = self.root
         self._implicit_bytes = 0
-        self._lost: list[Directory] = []  #: directories with markers that an entry replaced
+        #: Markers whose directory an entry of this layer has replaced, so far.
+        self._lost: list[_Markers] = []
 
     def add(self, member: Member) -> Step | None:
         """Enter a member; None when no name changes (markers, sockets, a link to itself)."""
@@ -163,7 +178,11 @@ class LayerTree:
             # What was resolved may have led through the name that is replaced.
             self._last_path, self._last = b"", self.root
         if isinstance(old, Directory):
-            self._lost += [each for each in old.subtree() if each.marked or each.hidden]
+            self._lost += [
+                _Markers(each.names(), each.marked, each.hidden)
+                for each in old.subtree()
+                if each.marked or each.hidden
+            ]
         parent.children[base] = node
         return Step(parent, base, node, old, source)
 
@@ -199,20 +218,7 @@ class LayerTree:
         held it, unless something else than a directory has its place at the end.
         """
         for lost in self._lost:
-            names = []
-            directory: Directory | None = lost
-            while directory is not None:
-                names.append(directory.name)
-                directory = directory.parent
-            node: Node | None = self.root
-            for name in reversed(names[:-1]):
-                if not isinstance(node, Directory):
-                    break
-                node = node.children.get(name) or self._make(node, name)
-            if isinstance(node, Directory):
-                node.marked |= lost.marked
-                for hidden in lost.hidden:
-                    node.hide(hidden)
+            self._enter(lost)
         self._lost.clear()
 
     def implicit(self) -> list[bytes]:
@@ -252,12 +258,30 @@ class LayerTree:
         return Step(self.root, b"", self.root, self.root)
 
     def _mark(self, mark: Whiteout | Opaque) -> None:
-        if isinstance(mark, Opaque):
-            where = self.root if mark.directory == b"." else self.directory(mark.directory)
-            where.marked = True
-        else:
-            path, _, base = mark.target.rpartition(b"/")
-            self.directory(path).hide(base)
+        path = mark.directory if isinstance(mark, Opaque) else mark.target
+        names = [] if path == b"." else path.split(b"/")
+        hidden = frozenset() if isinstance(mark, Opaque) else frozenset({names.pop()})
+        markers = _Markers(names, isinstance(mark, Opaque), hidden)
+        if not self._enter(markers):
+            self._lost.append(markers)
+
+    def _enter(self, markers: _Markers) -> bool:
+        """Mark the directory of that very name; False when the layer has something else there.
+
+        Markers speak of lower layers, where a symlink of this layer means nothing: they are never
+        followed through one. (umoci writes whiteouts for the children of a directory beside the
+        symlink that takes its place.)
+        """
+        node = self.root
+        for name in markers.names:
+            child = node.children.get(name) or self._make(node, name)
+            if not isinstance(child, Directory):
+                return False
+            node = child
+        node.marked |= markers.marked
+        for name in markers.hidden:
+            node.hide(name)
+        return True
 
     def _source(self, member: Member) -> tuple[Directory, bytes]:
         name, target = member.name, member.linkname
