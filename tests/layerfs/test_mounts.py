@@ -187,6 +187,20 @@ def test_only_a_directory_can_be_mounted_on(tmp_path, new_api, what):
     assert no_mounts_below(tmp_path)
 
 
+@isolated
+def test_layers_that_the_kernel_did_not_take_are_missed(tmp_path, target, monkeypatch):
+    real = syscalls.mount
+
+    def forgetful(source, where, fstype=None, flags=0, data=None):
+        shorter = data and data.replace(data.partition(":")[2].partition(":")[0] + ":", "", 1)
+        real(source, where, fstype, flags, shorter)
+
+    monkeypatch.setattr(syscalls, "mount", forgetful)
+    with pytest.raises(MountFailedError, match="all the layers"):
+        mounts.mount_overlay(trees(tmp_path / "t", 4), target, new_api=False)
+    assert no_mounts_below(tmp_path)
+
+
 @pytest.mark.skipif(IS_ROOT, reason="root may mount without a namespace")
 @ways
 def test_without_privilege_the_remedy_is_named(tmp_path, target, new_api):

@@ -1,0 +1,119 @@
+import errno
+import os
+
+import pytest
+
+from layerfs import mounts, syscalls
+from layerfs.backends import probing
+from layerfs.errors import InvalidOverlayError, PermissionDeniedError
+from tests.layerfs.isolation import IS_ROOT, both_ways, isolated
+
+
+def refusing(name, error, wanted=lambda *_: True):
+    """A function of ``os`` that fails as it does where the kernel or file system cannot do it."""
+    real = getattr(os, name)
+
+    def refuse(*args, **kwargs):
+        if wanted(*args):
+            raise OSError(error, os.strerror(error))
+        return real(*args, **kwargs)
+
+    return refuse
+
+
+def below(path):
+    return [e.target for e in mounts.mountinfo() if e.target.startswith(os.fsencode(path))]
+
+
+@both_ways
+def test_the_marks_that_this_user_can_make_are_chosen(tmp_path, rootless):
+    features = probing.probe(tmp_path)
+    assert features.userxattr is rootless
+    assert features.squash_ids is rootless
+    assert features.drop_privileged_xattrs is rootless
+    assert features.max_layers == 500
+    assert features.mount_lacks == ""
+    assert features.upper_lacks == ""
+
+
+@isolated
+def test_nothing_is_left_behind(tmp_path):
+    descriptors = os.listdir("/proc/self/fd")
+    probing.probe(tmp_path)
+    assert os.listdir(tmp_path) == ["staging"]
+    assert os.listdir(tmp_path / "staging") == []
+    assert below(tmp_path) == []
+    assert os.listdir("/proc/self/fd") == descriptors
+
+
+@isolated
+def test_an_old_kernel_is_found_to_be_one(tmp_path, monkeypatch):
+    def missing(fstype):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), fstype)
+
+    monkeypatch.setattr(syscalls, "fsopen", missing)
+    features = probing.probe(tmp_path)
+    assert (features.new_mount_api, features.mount_lacks, features.upper_lacks) == (False, "", "")
+    assert os.listdir(tmp_path / "staging") == []
+    assert below(tmp_path) == []
+
+
+@pytest.mark.skipif(IS_ROOT, reason="root may mount without a namespace")
+def test_without_privilege_layers_can_be_stored_but_not_mounted(tmp_path):
+    features = probing.probe(tmp_path)
+    assert features.userxattr
+    assert "unshare -Urm" in features.mount_lacks
+    assert features.upper_lacks == features.mount_lacks
+
+
+@isolated
+def test_an_overlay_cannot_be_the_upper_of_another(tmp_path):
+    for name in ("low", "up", "work", "merged"):
+        (tmp_path / name).mkdir()
+    merged = tmp_path / "merged"
+    mounts.mount_overlay(
+        [os.fspath(tmp_path / "low")],
+        merged,
+        upper=os.fspath(tmp_path / "up"),
+        work=os.fspath(tmp_path / "work"),
+        userxattr=not IS_ROOT,
+    )
+    try:
+        features = probing.probe(merged)
+    except InvalidOverlayError as error:
+        assert "whiteouts" in error.message or "attributes" in error.message  # noqa: PT017
+    else:
+        assert features.upper_lacks
+    assert os.listdir(merged / "staging") == []
+
+
+def test_a_file_system_without_whiteouts_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "mknod", refusing("mknod", errno.EPERM))
+    with pytest.raises(InvalidOverlayError, match="no whiteouts"):
+        probing.probe(tmp_path)
+    assert os.listdir(tmp_path / "staging") == []
+
+
+@isolated
+def test_a_file_system_without_attributes_is_refused(tmp_path):
+    syscalls.mount("none", tmp_path, "ramfs")
+    with pytest.raises(InvalidOverlayError, match="no extended attributes"):
+        probing.probe(tmp_path)
+    assert os.listdir(tmp_path / "staging") == []
+
+
+@pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "store").mkdir(mode=0o500)
+    with pytest.raises(PermissionDeniedError):
+        probing.probe(tmp_path / "store")
+
+
+@both_ways
+def test_the_environment_is_the_same_until_something_changes(rootless):
+    before = probing.environment()
+    assert probing.environment() == before
+    assert before.startswith(mounts.boot_id())
+    if not rootless and IS_ROOT:
+        os.setresuid(1000, 1000, 1000)
+        assert probing.environment() != before
