@@ -1,0 +1,196 @@
+"""The command line for people: arguments, help, and what a sub-command prints.
+
+Refusals are one line on standard error, or with ``--json`` an object on standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from layerfs import __version__, output, progress, render, session
+from layerfs.commands import COMMANDS
+from layerfs.errors import LayerFSError
+from layerfs.openstores import stores
+from layerfs.shorthand import Store, absolute
+from layerfs.verbs import answer
+
+if TYPE_CHECKING:
+    from layerfs.commands import Command
+
+FOUND: Final = 1
+USAGE: Final = 2
+
+_DESCRIPTION: Final = """\
+Store OCI image layers, mount stacks of them with overlayfs, commit what was changed, merge.
+
+A store is a directory, named by --root or the variable LAYERFS_ROOT. Lists of layers are base
+first. A digest may be cut to its first 6 digits or more."""
+
+_FIRST_STEPS: Final = """\
+first steps:
+  export LAYERFS_ROOT=$HOME/layers
+  layerfs init
+  layerfs add base.tar.gz
+  layerfs list
+  layerfs stack --writable 3f8a12bc /mnt/root
+  layerfs commit /mnt/root
+  layerfs unmount /mnt/root
+
+`layerfs COMMAND --help` tells more of each.
+"""
+
+_STATUSES: Final = """\
+exit status:
+  0    done
+  1    done, and damage was found (verify, check), or something could not be mended or
+       removed (repair, gc); or the answer could not be written
+  2    wrong usage
+  10   refused: one line on standard error, or with --json an object on standard output
+  11   not offered by this version
+  130  interrupted; what was begun is undone
+"""
+
+_CALL: Final = """\
+Do one request of the conformance protocol: a JSON object on standard input, one on standard
+output. The verbs and their fields are in conformance/PROTOCOL.md."""
+_CALL_EXAMPLE: Final = """echo '{"store": "/var/lib/layers"}' | layerfs call list"""
+
+_SESSION: Final = """\
+Do many requests in one process: JSON lines of {"id", "verb", "request"} on standard input, each
+answered by a line of {"id", "status", "response" or "error"}; a line without a readable id is
+answered under -1. Ends with its input; what is mounted stays mounted."""
+_SESSION_EXAMPLE: Final = """echo '{"id": 1, "verb": "info", "request": {}}' | layerfs session"""
+
+
+def run(arguments: list[str]) -> int:
+    """Do what the arguments say; return the exit status. SystemExit: wrong usage, or help."""
+    given = _parser(arguments).parse_args(arguments)
+    function: Callable[[argparse.Namespace], int] = given.function
+    return function(given)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line that begins as all our errors do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"layerfs: {message}; see `{self.prog} --help`\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout:
+            output.put(message)  # argparse ignores what it cannot write
+        else:
+            super()._print_message(message, file)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Finds the width by itself: argparse would import shutil for it, for every argument."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        options.setdefault("width", _columns() - 2)
+        super().__init__(prog, **options)
+
+
+def _columns() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):  # closed, or no terminal
+        return 80
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser: with one sub-command only, where ``arguments`` begin with it."""
+    parser = _Parser(
+        prog="layerfs",
+        description=_DESCRIPTION,
+        epilog=f"{_FIRST_STEPS}\n{_STATUSES}",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"layerfs {__version__}")
+    _add_common(parser)
+    parsers = parser.add_subparsers(
+        metavar="COMMAND", title="commands", required=True, prog="layerfs"
+    )
+    first = arguments[0] if arguments else ""
+
+    def called(name: str, command: Command) -> bool:
+        return first == name or first in command.aliases
+
+    only = [item for item in COMMANDS.items() if called(*item)]
+    for name, command in only or COMMANDS.items():
+        one = parsers.add_parser(
+            name,
+            aliases=command.aliases,
+            help=command.help,
+            **_texts(command.description, command.example),
+        )
+        command.arguments(one)
+        _add_common(one)
+        one.set_defaults(function=_for_people, command=command)
+    call = parsers.add_parser(
+        "call", help="do one request of the protocol", **_texts(_CALL, _CALL_EXAMPLE)
+    )
+    call.add_argument("verb", metavar="VERB")
+    call.set_defaults(function=lambda given: session.call(given.verb))
+    lines = parsers.add_parser(
+        "session", help="do requests as JSON lines", **_texts(_SESSION, _SESSION_EXAMPLE)
+    )
+    lines.set_defaults(function=lambda _given: session.session())
+    return parser
+
+
+def _texts(description: str, example: str) -> dict[str, Any]:
+    shown = "\n".join(f"  {line}" for line in example.splitlines())
+    return {
+        "description": description,
+        "epilog": f"example:\n{shown}\n\n{_STATUSES}",
+        "formatter_class": _Formatter,
+    }
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what may stand before or after the sub-command."""
+    missing: Any = argparse.SUPPRESS  # a default here would undo what stood before
+    parser.add_argument("--root", metavar="DIR", default=missing, help="the store's directory")
+    parser.add_argument(
+        "--json", action="store_true", default=missing, help="print the protocol's response"
+    )
+    parser.add_argument(
+        "--readonly", action="store_true", default=missing, help="open the store without a change"
+    )
+
+
+def _for_people(given: argparse.Namespace) -> int:
+    root = getattr(given, "root", None) or os.environ.get("LAYERFS_ROOT")
+    if not root:
+        output.tell("no store was named; give --root DIR, or set LAYERFS_ROOT")
+        return USAGE
+    as_json = hasattr(given, "json")
+    shown = progress.on(sys.stderr)
+    try:
+        with stores(readonly=hasattr(given, "readonly"), progress=shown) as opened:
+            store = Store(opened, absolute(root))
+            verb, request = given.command.request(given, store)
+            request["store"] = store.root
+            response = answer(opened, verb, request)
+    except LayerFSError as error:
+        if as_json:
+            return session.refuse(error)
+        if shown is not None:
+            shown.clear()
+        output.tell(error.message)
+        return session.status_of(error)
+    finally:
+        if shown is not None:
+            shown.clear()
+    if as_json:
+        output.put(session.encoded(response))
+    else:
+        output.put(render.text(verb, response, request))
+    return FOUND if any(response[name] for name in given.command.findings) else 0
