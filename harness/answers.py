@@ -154,7 +154,7 @@ def _refusal(
             **facts,
         )
     if status == EXIT_REFUSED:
-        return Refused(error, verb=verb, stderr=facts["stderr"])
+        return Refused(error, verb=verb, stdout=facts["stdout"], stderr=facts["stderr"])
     needed = needed_capabilities(verb, request)
     if verb in {"add", "stack", "mount", "import"}:
         needed.add("devices")  # of the content of a layer, which no request shows

@@ -86,10 +86,12 @@ class SubjectFailure(Exception):  # noqa: N818 - its children are named for what
 class Refused(SubjectFailure):
     """Exit status 10 with a valid error object, whose ``code`` is from the closed list."""
 
-    def __init__(self, error: Error, *, verb: str, stderr: bytes = b"") -> None:
+    def __init__(
+        self, error: Error, *, verb: str, stdout: bytes = b"", stderr: bytes = b""
+    ) -> None:
         super().__init__(
             f"{verb}: refused with {error.code!r}: {error.message}",
-            verb=verb, status=10, stderr=stderr,
+            verb=verb, status=10, stdout=stdout, stderr=stderr,
         )  # fmt: skip
         self.error = error
         self.code: str = error.code
