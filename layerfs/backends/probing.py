@@ -15,6 +15,7 @@ from layerfs import mounts
 from layerfs.backends import Features
 from layerfs.errors import InvalidOverlayError, LayerFSError, from_os_error
 from layerfs.staging import Staging
+from layerfs.syscalls import AT_FDCWD, mount_of
 
 #: setxattr(2) and mknod(2) on a file system, or for a user, that cannot.
 _REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
@@ -39,13 +40,14 @@ def probe(root: Path) -> Features:
         (root / "staging").mkdir(mode=0o700, exist_ok=True)
         # An operation like all others: what a crash leaves of it, the next open removes.
         with Staging(root / "staging").operation() as operation:
-            return _Probe(os.fspath(operation.path)).run()
+            return _Probe(root, os.fspath(operation.path)).run()
     except OSError as error:
         raise from_os_error(error, "probing", os.fspath(root)) from error
 
 
 class _Probe:
-    def __init__(self, place: str) -> None:
+    def __init__(self, root: Path, place: str) -> None:
+        self._root = root
         self._place = place
         self._low = self._made("low")
         self._high = self._made("high")
@@ -101,10 +103,13 @@ class _Probe:
     def _refuse(self, error: OSError, what: str) -> None:
         if error.errno not in _REFUSED:
             raise error
+        mount_id, _ = mount_of(AT_FDCWD, self._place)
+        kinds = [entry.fstype for entry in mounts.mountinfo() if entry.id == mount_id]
         raise InvalidOverlayError(
-            f"the file system of {self._place!r} has no {what}: {error.strerror}; "
+            f"the file system of {os.fspath(self._root)!r} ({kinds[0] if kinds else 'unknown'}) "
+            f"has no {what}: {error.strerror}; "
             "put the store on ext4, xfs, btrfs, or tmpfs of Linux 6.6 and later",
-            path=self._place,
+            path=self._root,
             errno=error.errno,
         ) from error
 

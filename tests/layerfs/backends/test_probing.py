@@ -97,8 +97,11 @@ def test_a_file_system_without_whiteouts_is_refused(tmp_path, monkeypatch):
 @isolated
 def test_a_file_system_without_attributes_is_refused(tmp_path):
     syscalls.mount("none", tmp_path, "ramfs")
-    with pytest.raises(InvalidOverlayError, match="no extended attributes"):
+    with pytest.raises(
+        InvalidOverlayError, match=r"\(ramfs\) has no extended attributes"
+    ) as caught:
         probing.probe(tmp_path)
+    assert caught.value.path == os.fspath(tmp_path)
     assert os.listdir(tmp_path / "staging") == []
 
 
