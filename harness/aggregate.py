@@ -61,7 +61,7 @@ class Aggregate:
         if begun is None:
             self._errors.append(f"{report.nodeid}: {report.longreprtext}")
             return
-        died = {"verdict": "harness_error", "duration_s": 0.0, "message": report.longreprtext}
+        died = {"verdict": "harness_error", "duration_s": 0.0, "message": str(report.longrepr)}
         self._cases.append(CaseResult.model_validate(begun | died))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
