@@ -24,6 +24,8 @@ from layerfs.errors import CompressionError, LimitExceededError, StorageError, f
 CHUNK: Final = 1 << 20
 #: Pieces that may wait for the consumer.
 DEPTH: Final = 4
+#: Bytes that a layer may have uncompressed, unless the caller says otherwise.
+MAX_OUTPUT: Final = 1 << 40
 #: ``max_ratio`` does not count below this many bytes of output: small bombs do no harm, and even
 #: empty files compress a thousandfold.
 RATIO_FLOOR: Final = 64 << 20
@@ -91,7 +93,7 @@ class BlobReader:
         *,
         algorithm: str = "sha256",
         diff_algorithms: Iterable[str] = (),
-        max_output: int | None = None,
+        max_output: int | None = MAX_OUTPUT,
         max_ratio: int | None = None,
     ) -> None:
         self._handover = handover.Handover(DEPTH)

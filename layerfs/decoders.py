@@ -22,6 +22,9 @@ PIECE: Final = 1 << 20
 #: Of input at the start of a gzip member. A blob may have a member for every few bytes, and what is
 #: left behind a member is copied: that must cost no more than the member.
 _FIRST_WINDOW: Final = 1 << 12
+#: Later on. What a call leaves over because its output is full is copied too: ordinary data of this
+#: length fit into one piece.
+_LAST_WINDOW: Final = 1 << 18
 
 Pull = Callable[[], bytes]
 
@@ -110,7 +113,7 @@ def _gzip(pull: Pull) -> Iterator[bytes]:
                 at -= len(member.unused_data)
                 member = None
             else:
-                window = min(2 * window, PIECE)
+                window = min(2 * window, _LAST_WINDOW)
         consumed += len(data)
     if not members:
         raise DecompressionError("the blob is empty, not a gzip stream")
