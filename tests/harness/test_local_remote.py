@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import local_remote as module
+from harness.errors import RemoteError, RemoteTimeoutError
+from harness.local_remote import LocalRemote
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_a_command_is_root_in_there_and_works_in_the_work_directory(local_remote):
+    done = local_remote.run(["sh", "-c", "id -u; pwd; echo $TMPDIR; echo $HOME"])
+    workdir = local_remote.workdir
+    assert done.stdout.decode().split() == ["0", workdir, f"{workdir}/tmp", f"{workdir}/home"]
+
+
+def test_the_environment_is_ours_but_for_what_would_lead_outside(local_remote):
+    done = local_remote.run(["env"], env={"MORE": "yes"})
+    env = dict(line.split("=", 1) for line in done.stdout.decode().splitlines() if "=" in line)
+    assert env["PATH"] == os.environ["PATH"]
+    assert env["MORE"] == "yes"
+    assert not [name for name in env if name.startswith(("PYTEST_", "XDG_", "COV"))]
+
+
+def test_a_mount_in_there_is_not_seen_here(local_remote):
+    path = f"{local_remote.workdir}/mounted"
+    local_remote.run(["mkdir", path])
+    assert local_remote.run(["mount", "-t", "tmpfs", "none", path]).status == 0
+    assert path not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    assert local_remote.run(["umount", path]).status == 0
+    assert os.listdir(local_remote.workdir) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/escaped", "/etc/escaped", "/tmp/escaped", str(ROOT / "escaped")]
+)
+def test_the_machine_cannot_be_changed_from_in_there(local_remote, path):
+    if not local_remote.facts["protected"]:
+        pytest.skip(f"not protected on this kernel: {local_remote.facts['notes']}")
+    done = local_remote.run(["sh", "-c", f"echo > {path}"])
+    assert done.status != 0
+    assert b"Read-only file system" in done.stderr
+    assert not Path(path).exists()
+
+
+def test_proc_shows_only_what_runs_in_there(local_remote):
+    if not local_remote.facts["pid_namespace"]:
+        pytest.skip(f"no pid namespace here: {local_remote.facts['notes']}")
+    listed = local_remote.run(["sh", "-c", "ls -d /proc/[0-9]*"]).stdout.split()
+    assert b"/proc/1" in listed
+    assert len(listed) < 8
+    assert local_remote.run(["sh", "-c", "echo 500 > /proc/self/oom_score_adj"]).status == 0
+
+
+def test_files_go_in_and_out_whole(local_remote):
+    data = bytes(range(256)) * 20_000
+    path = f"{local_remote.workdir}/a file"
+    local_remote.put(data, path)
+    assert local_remote.get(path) == data
+    local_remote.run(["rm", path])
+    with pytest.raises(RemoteError, match=r"cannot transfer .*a file: .*No such file"):
+        local_remote.get(path)
+    with pytest.raises(RemoteError, match=r"cannot transfer /no/where"):
+        local_remote.put(b"", "/no/where")
+
+
+def test_a_time_out_names_the_command(local_remote):
+    with pytest.raises(RemoteTimeoutError, match=r"^sleep: the command did not end in 0\.2 s"):
+        local_remote.run(["sleep", "1000"], timeout=0.2)
+
+
+def test_what_runs_is_known_by_its_number_in_there(local_remote):
+    before = local_remote.pids()
+    with local_remote.start(["sh", "-c", "echo $$; cat"]) as channel:
+        assert channel.read_line(10) == str(channel.pid).encode()
+        assert local_remote.pids() - before == {channel.pid}
+    assert local_remote.pids() == before
+
+
+def test_a_command_costs_milliseconds(local_remote):
+    best = min(local_remote.run(["true"]).duration for _ in range(20))
+    assert best < 0.02
+
+
+def test_closing_leaves_nothing_of_processes_and_files():
+    remote = LocalRemote()
+    with open(f"/proc/{remote._keeper.pid}/task/{remote._keeper.pid}/children") as file:
+        inner = int(file.read().split()[0])
+    remote.run(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo x > $TMPDIR/left"])
+    remote.close()
+    assert not Path(remote.workdir).exists()
+    assert not Path(f"/proc/{inner}").exists()
+    remote.close()
+    with pytest.raises(RemoteError, match="has gone"):
+        remote.run(["true"])
+
+
+HARNESS = """
+import os, signal, sys
+from harness.local_remote import LocalRemote
+remote = LocalRemote()
+remote.run(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &"])
+print(remote.workdir, remote._keeper.pid, flush=True)
+os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
+def test_a_killed_harness_leaves_nothing(how):
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", HARNESS, how], capture_output=True, text=True, env=env, check=False
+    )
+    assert done.returncode == -getattr(signal, how), done.stderr
+    workdir, keeper = done.stdout.split()
+    assert wait_until(lambda: not Path(workdir).exists())
+    assert wait_until(lambda: not Path(f"/proc/{keeper}").exists())
+
+
+def test_what_a_killed_keeper_left_is_swept_away_by_the_next_target(local_remote):
+    dead = tempfile.mkdtemp(prefix=module._PREFIX)
+    Path(dead, "file").write_text("left")
+    with LocalRemote():
+        assert not Path(dead).exists()
+        assert Path(local_remote.workdir).exists()  # that one is alive
+    assert local_remote.run(["true"]).status == 0
+
+
+def test_subordinate_ids_are_those_of_the_user(tmp_path, monkeypatch):
+    table = tmp_path / "subuid"
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    table.write_text("# comment\nroot:1:2\n4242:100000:65536\n4242:200000:5\n")
+    assert module._subordinate(str(table)) == (100000, 65536)
+    table.write_text("4242:soon:many\n")
+    assert module._subordinate(str(table)) is None
+    assert module._subordinate(str(tmp_path / "missing")) is None
+
+
+def test_run_is_not_covered_where_something_needed_is_below_it(monkeypatch):
+    monkeypatch.setenv("PATH", "/run/current-system/sw/bin:/usr/bin")
+    assert "/run" not in module._coverable("/tmp/x")
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert module._coverable("/dev/shm/x") == ["/run"]
