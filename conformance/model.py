@@ -141,7 +141,8 @@ def _add(added: dict[str, _Inode], path: str, inode: _Inode) -> None:
         return
     if path == ROOT and inode.kind != "dir":
         raise Undefined("a root that is no directory")
-    _drop(added, path)
+    if path != ROOT:
+        _drop(added, path)
     added[path] = inode
 
 

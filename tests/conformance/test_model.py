@@ -275,3 +275,8 @@ def test_what_has_no_defined_result_is_not_given_one(name):
 
 def test_devices_keep_their_numbers():
     assert model.apply(Layer(CharDevice("null", 1, 3)))["null"].rdev == (1, 3)
+
+
+def test_a_late_entry_for_the_root_keeps_what_came_before_it():
+    tree = model.apply(Layer(File("f"), Dir("./", mode=0o700)))
+    assert (set(tree), tree["."].mode) == ({".", "f"}, 0o700)
