@@ -5,7 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from hypothesis import settings
+
 from layerfs.tarstream import Limits, Member, TarReader
+
+#: For properties: the checkout may be another user's, and the machine busy.
+PROPERTY = settings(database=None, deadline=None)
 
 POSIX = b"ustar\x0000"
 GNU = b"ustar  \0"

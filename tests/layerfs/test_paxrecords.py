@@ -13,11 +13,12 @@ from layerfs.errors import LimitExceededError
 from layerfs.paxrecords import interpret, keep_global, nanoseconds, split
 from layerfs.tarfields import Damage
 
-from .handmade import record
+from .handmade import PROPERTY, record
 
 NAMES = st.binary(min_size=1, max_size=40).filter(lambda name: b"=" not in name)
 
 
+@PROPERTY
 @given(st.lists(st.tuples(NAMES, st.binary(max_size=1200)), max_size=5))
 def test_split_gives_back_what_was_framed(records):
     assert split(b"".join(record(*one) for one in records)) == records
@@ -76,6 +77,7 @@ def test_times_are_exact_to_the_nanosecond(value, expected):
     assert nanoseconds(value) == expected
 
 
+@PROPERTY
 @given(st.integers(-(2**63) + 1, 2**63 - 1), st.integers(0, 10**9 - 1))
 def test_times_agree_with_decimal_arithmetic(seconds, fraction):
     text = f"{seconds}.{fraction:09}"
@@ -224,6 +226,7 @@ def test_of_a_global_header_only_what_matters_is_kept():
     assert keep_global([(b"comment", b"x" * 1000), *kept, (b"charset", b"x")]) == kept
 
 
+@PROPERTY
 @given(st.lists(st.tuples(NAMES, st.binary(max_size=30))))
 def test_any_records_are_interpreted_or_damage(records):
     with suppress(Damage):

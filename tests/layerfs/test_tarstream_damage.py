@@ -24,6 +24,7 @@ from layerfs.tarstream import Limits, TarReader
 from .handmade import (
     END,
     GNU,
+    PROPERTY,
     V7,
     base256,
     checked,
@@ -431,13 +432,14 @@ def test_the_samples_are_whole():
         assert read(sample + END)
 
 
+@PROPERTY
 @given(st.binary(max_size=2000))
 @example(b"\0" * 100)
 def test_random_bytes_raise_only_our_errors(data):
     survive(data)
 
 
-@settings(max_examples=400)
+@settings(PROPERTY, max_examples=400)
 @given(
     st.sampled_from(SAMPLES),
     st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), min_size=1, max_size=6),
@@ -455,11 +457,13 @@ def test_mutated_archives_raise_only_our_errors(sample, changes, mend):
     survive(bytes(archive))
 
 
+@PROPERTY
 @given(st.sampled_from(SAMPLES), st.integers(0, 4000))
 def test_truncated_archives_raise_only_our_errors(sample, length):
     survive(sample[:length])
 
 
+@PROPERTY
 @given(
     st.sampled_from([b"0", b"1", b"2", b"3", b"5", b"L", b"K", b"S", b"x", b"g", b"\0"]),
     st.fixed_dictionaries(
