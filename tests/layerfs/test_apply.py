@@ -143,6 +143,17 @@ def test_owner_mode_and_capabilities_survive_together(root):
     assert (root / "ping").stat().st_uid == 1
 
 
+@pytest.mark.skipif(HOST_ROOT, reason="the host's root can set everything")
+def test_capabilities_are_kept_or_named_as_left_out_without_privilege(root):
+    report = extract(root, file("ping", mode=0o755, xattrs={"security.capability": CAPABILITY}))
+    if os.geteuid() == 0:  # of a user namespace
+        assert xattrs(root / "ping") == {"security.capability": CAPABILITY}
+        assert report.skipped == []
+    else:
+        assert xattrs(root / "ping") == {}
+        assert report.skipped == [(b"ping", "capabilities cannot be set here")]
+
+
 def test_user_attributes_are_kept_also_many_and_on_files_without_write_permission(root):
     wanted = {f"user.{'n' * 20}{number}": bytes([number]) * 20 for number in range(40)}
     extract(root, file("f", mode=0o444, xattrs=wanted), directory("d", xattrs=wanted, mode=0o555))
