@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -94,7 +93,7 @@ class BlobStore:
     def discard(self, digest: str, trash: Path) -> None:
         """Rename a blob into ``trash``, a directory of this store; none is fine."""
         try:
-            os.rename(self.path(digest), trash / f"blob-{secrets.token_hex(4)}")
+            os.rename(self.path(digest), trash / f"blob-{os.urandom(4).hex()}")
         except FileNotFoundError:
             return
         except OSError as error:

@@ -11,13 +11,11 @@ A ``Database`` belongs to the thread that opened it, and does not survive a fork
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
 
 from layerfs.errors import (
@@ -29,6 +27,9 @@ from layerfs.errors import (
     WriteFailedError,
     from_os_error,
 )
+
+if TYPE_CHECKING:
+    import tempfile
 
 #: "lyfs", at offset 68 of the file's header, where file(1) finds it.
 APPLICATION_ID: Final = 0x6C796673
@@ -130,6 +131,9 @@ class Database:
             return cls._connect_readonly(path, "mode=ro")
         except StorageError:
             pass
+        import shutil  # noqa: PLC0415 - for this rare case only
+        import tempfile  # noqa: PLC0415
+
         log = path.with_name(path.name + "-wal")
         try:
             if not log.exists() or log.stat().st_size == 0:

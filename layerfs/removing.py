@@ -60,7 +60,7 @@ def _holder(parts: Parts, digest: str) -> tuple[str, str] | None:
         return f"image {manifest}", "remove it"
     for dependent in meta.dependents(digest):
         if dependent != digest:
-            return f"layer {dependent}, which depends on it,", "remove that"
+            return f"layer {dependent}", "it depends on this one, remove it"
     return None
 
 

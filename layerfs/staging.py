@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,7 +155,7 @@ class Staging:
             operation.end()
 
     def _begin(self) -> Operation:
-        path = self.path / secrets.token_hex(8)
+        path = self.path / os.urandom(8).hex()
         try:
             # Shared with other beginners, never with a recovery: it must not find a directory
             # whose lock is not yet taken.

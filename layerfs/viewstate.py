@@ -52,10 +52,11 @@ def forget(parts: Parts, row: MountRow) -> None:
     UnmountFailedError, and nothing removed, when it is still mounted somewhere and busy.
     """
     parts.backend.end_view(Path(row.target), run_of(parts, row))
-    with parts.meta.transaction():
-        parts.meta.delete_mount(row.id)
+    # Before the record goes: nobody else knows that the directory is ours.
     if row.created_target:
         remove_target(row.target)
+    with parts.meta.transaction():
+        parts.meta.delete_mount(row.id)
 
 
 def remove_target(target: str) -> None:
