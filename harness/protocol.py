@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 PROTOCOL_VERSION: Final = 1
 
@@ -20,9 +20,33 @@ EXIT_DONE: Final = 0
 EXIT_REFUSED: Final = 10
 EXIT_UNSUPPORTED: Final = 11
 
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")  # noqa: TRY004 - what pydantic takes for a mistake
+    return value
+
+
+def _words(value: Any) -> str:
+    if not _text(value).strip():
+        raise ValueError("must not be empty")
+    return _text(value)
+
+
+def _absolute(value: Any) -> str:
+    if not _text(value).startswith("/"):
+        raise ValueError("must be an absolute path")
+    return _text(value)
+
+
+#: Text that may name files: pydantic's own str has no lone surrogates, which names may need.
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
+Words = Annotated[str, PlainValidator(_words), WithJsonSchema({"type": "string", "minLength": 1})]
 Digest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")]
 #: An absolute path on the subject's host. Bytes that are not UTF-8 travel as lone surrogates.
-Path = Annotated[str, Field(pattern=r"^/")]
+Path = Annotated[
+    str, PlainValidator(_absolute), WithJsonSchema({"type": "string", "pattern": "^/"})
+]
 
 ErrorCode = Literal[
     "circular-dependency",
@@ -101,8 +125,8 @@ class Damage(_Response):
     """One finding of verify: ``path`` is relative to the layer's root, or null for the blob."""
 
     digest: Digest
-    path: str | None = None
-    problem: str
+    path: Text | None = None
+    problem: Text
 
 
 class Removed(_Response):
@@ -116,26 +140,26 @@ class ItemError(_Response):
 
     digest: str | None = None
     code: ErrorCode
-    message: str
+    message: Text
 
 
 class Problem(_Response):
     """One finding of check: metadata against disk against mountinfo."""
 
     kind: str
-    message: str
+    message: Text
     digest: str | None = None
-    path: str | None = None
+    path: Text | None = None
 
 
 class Error(_Response):
     """Why a request was refused. ``code`` is from the closed list; the rest are facts."""
 
     code: ErrorCode
-    message: str = Field(min_length=1)
+    message: Words
     digest: str | None = None
-    path: str | None = None
-    holder: str | None = None
+    path: Text | None = None
+    holder: Text | None = None
     errno: str | int | None = None
     limit: str | None = None
 
@@ -186,7 +210,7 @@ class StackRequest(StoreRequest):
     """Mount the layers, base first, as one tree at ``target``."""
 
     digests: tuple[str, ...]
-    target: str
+    target: Text
     writable: bool = False
 
 
@@ -194,13 +218,13 @@ class MountRequest(StoreRequest):
     """Mount one layer, read-only."""
 
     digest: str
-    target: str
+    target: Text
 
 
 class TargetRequest(StoreRequest):
     """Verbs about one mount of the store, named by its target."""
 
-    target: str
+    target: Text
 
 
 class MergeRequest(StoreRequest):
