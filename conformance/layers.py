@@ -103,6 +103,11 @@ class Layer:
         """The sha256 of the blob: the layer's name in a store."""
         return sha256(self._blob)
 
+    @property
+    def sha512(self) -> str:
+        """The blob's other digest (image-spec descriptor.md, "Registered Algorithms")."""
+        return "sha512:" + hashlib.sha512(self._blob).hexdigest()
+
     @cached_property
     def diff_id(self) -> str:
         """The sha256 of the uncompressed archive (image-spec config.md, "Layer DiffID")."""
@@ -128,6 +133,14 @@ class Layer:
         """Return the same archive in another compression."""
         return Layer(*self.entries, compression=compression, format=self.format, end=self.end)
 
+    def in_parts(self, compression: Compression, count: int) -> Layer:
+        """Return the same archive, compressed in several members or frames, one after the other."""
+        step = -(-len(self._tar) // count)
+        parts = [self._tar[at : at + step] for at in range(0, len(self._tar), step)]
+        again = self.compressed(compression)
+        again.__dict__["_blob"] = b"".join(compress(compression, part) for part in parts)
+        return again
+
     @classmethod
     def from_tar(cls, source: bytes | IO[bytes]) -> Layer:
         """Read a real, uncompressed archive through the standard library's tarfile.
@@ -146,11 +159,7 @@ class Layer:
 
     @cached_property
     def _blob(self) -> bytes:
-        if self.compression == "gzip":
-            return gzip.compress(self._tar, compresslevel=1, mtime=0)
-        if self.compression == "zstd":
-            return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(self._tar)
-        return self._tar
+        return compress(self.compression, self._tar)
 
     def _members(self) -> Iterator[bytes]:
         named: dict[str, Entry] = {}
@@ -160,6 +169,15 @@ class Layer:
                 continue
             yield _write(entry, self.format, named)
             named[entry.path] = entry
+
+
+def compress(compression: Compression, data: bytes) -> bytes:
+    """Return ``data`` as one gzip member, one zstd frame, or as it is."""
+    if compression == "gzip":
+        return gzip.compress(data, compresslevel=1, mtime=0)
+    if compression == "zstd":
+        return zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data)
+    return data
 
 
 def sha256(data: bytes) -> str:

@@ -88,10 +88,10 @@ def encode(header: Header, form: Format) -> bytes:
     return extended + _block(plain, header.name[:100], header.linkname[:100], form)
 
 
-def pax(records: Records, typeflag: bytes = b"x", *, size: int | None = None) -> bytes:
-    """Return an extended header member (``g`` for a global one); ``size`` lies about its length."""
+def pax(records: Records, typeflag: bytes = b"x") -> bytes:
+    """Return an extended header member, with ``g`` for its type a global one."""
     body = b"".join(record(key, value) for key, value in records)
-    header = Header(b"PaxHeaders/entry", typeflag, size=len(body) if size is None else size)
+    header = Header(b"PaxHeaders/entry", typeflag, size=len(body))
     return _block(header, header.name, b"", "pax") + padded(body)
 
 
