@@ -109,3 +109,11 @@ def only(archive: bytes) -> Member:
     """Return the one member."""
     ((found, _),) = read(archive)
     return found
+
+
+def old_sparse(*pairs: tuple[int, int], real: int, size: int) -> bytes:
+    block = bytearray(header(b"s", b"S", size=size, magic=GNU))
+    for at, (offset, length) in enumerate(pairs):
+        block[386 + 24 * at : 410 + 24 * at] = octal(offset, 12) + octal(length, 12)
+    block[483:495] = octal(real, 12)
+    return checked(bytes(block)) + bytes(size + -size % 512)

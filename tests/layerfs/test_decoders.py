@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from contextlib import suppress
+
+import pytest
+import zstandard
+
+from layerfs import decoders
+from layerfs.compression import reader
+from layerfs.errors import DecompressionError, UnsupportedError
+
+from .blobs import content, read_all
+
+
+@pytest.fixture(params=["isal", "zlib"])
+def gzip_engine(request, monkeypatch):
+    """Run with each of the two gzip decompressors."""
+    if request.param == "isal":
+        pytest.importorskip("isal.igzip_lib", reason="isal is not built for this machine")
+    else:
+        monkeypatch.setattr(decoders, "gzip_member", lambda: (decoders._ZlibMember, zlib.error))
+    return request.param
+
+
+# --- gzip -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_several_gzip_members_are_one_stream():
+    parts = [content(200_000), b"", b"small", content(100_000)]
+    with reader(io.BytesIO(b"".join(map(gzip.compress, parts))), "gzip") as source:
+        assert read_all(source) == b"".join(parts)
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_tens_of_thousands_of_tiny_members_cost_no_quadratic_time():
+    """A member's rest is copied: with a window of 1 MiB this would move 60 GB."""
+    blob = gzip.compress(b"x") * 60_000
+    with reader(io.BytesIO(blob), "gzip") as source:
+        assert read_all(source) == b"x" * 60_000
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_gzip_headers_with_all_optional_fields_are_read():
+    flags = 0x04 | 0x08 | 0x10  # FEXTRA, FNAME, FCOMMENT: RFC 1952 section 2.3
+    plain = gzip.compress(b"data", mtime=0)
+    header = plain[:3] + bytes([flags]) + plain[4:10] + b"\x03\0ext" + b"name\0" + b"comment\0"
+    with reader(io.BytesIO(header + plain[10:]), "gzip") as source:
+        assert read_all(source) == b"data"
+
+
+@pytest.mark.usefixtures("gzip_engine")
+@pytest.mark.parametrize("garbage", [b"garbage", b"\0", b"\0" * 512, b"\x1f", b"\x1f\x8bjunk"])
+def test_garbage_behind_gzip_is_refused(garbage):
+    with (
+        reader(io.BytesIO(gzip.compress(b"data") + garbage), "gzip") as source,
+        pytest.raises(DecompressionError),
+    ):
+        read_all(source)
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_gzip_cut_short_anywhere_is_refused():
+    blob = gzip.compress(content(2_000)) + gzip.compress(b"second")
+    first = len(gzip.compress(content(2_000)))
+    for length in range(len(blob)):
+        if length == first:
+            continue  # a whole stream of one member
+        with (
+            reader(io.BytesIO(blob[:length]), "gzip") as source,
+            pytest.raises(DecompressionError),
+        ):
+            read_all(source)
+
+
+@pytest.mark.usefixtures("gzip_engine")
+def test_every_damaged_bit_of_gzip_is_refused_or_harmless():
+    data = b"some layer content, compressed"
+    blob = gzip.compress(data, mtime=0)
+    for at in range(len(blob)):
+        for bit in range(8):
+            damaged = bytearray(blob)
+            damaged[at] ^= 1 << bit
+            with reader(io.BytesIO(damaged), "gzip") as source, suppress(DecompressionError):
+                assert read_all(source) == data
+
+
+# --- zstd -----------------------------------------------------------------------------------------
+
+
+def skippable(payload: bytes) -> bytes:
+    return b"\x53\x2a\x4d\x18" + len(payload).to_bytes(4, "little") + payload
+
+
+def test_several_zstd_frames_are_one_stream_and_skippable_ones_are_skipped():
+    parts = [content(300_000), b"", b"small"]
+    blob = skippable(b"chunked toc") + b"".join(map(zstandard.compress, parts)) + skippable(b"")
+    with reader(io.BytesIO(blob), "zstd") as source:
+        assert read_all(source) == b"".join(parts)
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("sized", [False, True])
+def test_zstd_cut_short_anywhere_is_refused(checksum, sized):
+    made = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized)
+    first, second = made.compress(content(1_500)), made.compress(b"aaaaaaaaaaaaaaaaaaaaaaaa" * 40)
+    blob = first + second
+    for length in range(len(blob)):
+        if length == len(first):
+            continue
+        with (
+            reader(io.BytesIO(blob[:length]), "zstd") as source,
+            pytest.raises(DecompressionError, match=r"cut short|empty"),
+        ):
+            read_all(source)
+
+
+@pytest.mark.parametrize("garbage", [b"garbage", b"\0", b"\0" * 512, b"\x28\xb5\x2f", b"\x28"])
+def test_garbage_behind_zstd_is_refused(garbage):
+    with (
+        reader(io.BytesIO(zstandard.compress(b"data") + garbage), "zstd") as source,
+        pytest.raises(DecompressionError, match=r"garbage|cut short|Unknown frame"),
+    ):
+        read_all(source)
+
+
+def test_every_damaged_bit_of_zstd_is_refused_or_harmless():
+    data = b"some layer content, compressed " * 8
+    blob = zstandard.ZstdCompressor(write_checksum=True).compress(data)
+    for at in range(len(blob)):
+        for bit in range(8):
+            damaged = bytearray(blob)
+            damaged[at] ^= 1 << bit
+            with reader(io.BytesIO(damaged), "zstd") as source, suppress(DecompressionError):
+                # A frame that has become a skippable one is one without content.
+                assert read_all(source) in {data, b""}
+
+
+def test_without_zstandard_zstd_is_unsupported(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+    with reader(io.BytesIO(b""), "zstd") as source, pytest.raises(UnsupportedError):
+        source.read()
