@@ -42,6 +42,7 @@ _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_C
 _INODE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _IMPLICIT_MODE: Final = 0o755
+_SMALL: Final = 64 * 1024
 #: What only a bad name, or somebody else in the staging directory, can bring about.
 _PATH_ERRORS: Final = frozenset({
     errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT,
@@ -272,11 +273,12 @@ class _Applier:
     # --- content and metadata --------------------------------------------------------------------
 
     def _write(self, fd: int, length: int) -> None:
-        for view in self._reader.chunks(length):
-            written = os.write(fd, view)
-            while written < len(view):  # a nearly full disk, or a file size limit
-                written += os.write(fd, view[written:])
-            self._report.bytes += len(view)
+        small = length <= _SMALL  # most files are: one call instead of a generator's
+        for data in (self._reader.read(length),) if small else self._reader.chunks(length):
+            written = os.write(fd, data)
+            while written < len(data):  # a nearly full disk, or a file size limit
+                written += os.write(fd, data[written:])
+        self._report.bytes += length
 
     def _write_sparse(self, fd: int, member: Member) -> None:
         for offset, length in member.sparse or ():

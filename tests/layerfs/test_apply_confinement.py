@@ -114,7 +114,7 @@ class Meddling:
         self._source = reader(*entries)
         self._at = at
         self._act = act
-        self.chunks = self._source.chunks
+        self.chunks, self.read = self._source.chunks, self._source.read
 
     def __iter__(self):
         for member in self._source:
