@@ -122,7 +122,8 @@ class Host:
 
     def listdir(self, path: str) -> list[str]:
         """Return the names in a directory, sorted."""
-        return sorted(self.call("listdir", path))
+        found: list[str] = self._ask("listdir", path=path)
+        return found
 
     def read(self, path: str) -> bytes:
         """Return the content of a file, of any size."""
@@ -182,8 +183,8 @@ class Host:
     def call(self, name: str, *args: Any, **options: Any) -> Any:
         """Call a function of ``os`` on the host: ``host.call("chmod", path, 0o644)``.
 
-        One of: access chmod chown getxattr link listdir listxattr mkdir mkfifo mknod readlink
-        removexattr rename rmdir setxattr symlink truncate unlink utime.
+        One of: access chmod chown getxattr link listxattr mkdir mkfifo mknod readlink removexattr
+        rename rmdir setxattr symlink truncate unlink utime.
         """
         given = [_json_bytes(value) if isinstance(value, bytes) else value for value in args]
         found = self._ask("call", name=name, args=given, options=options)

@@ -22,9 +22,9 @@ from harness import census, kernel, probes, treewalk
 
 #: What a case may do to a path on the host, with the arguments of the function in ``os``.
 _CALLS = frozenset({
-    "access", "chmod", "chown", "getxattr", "link", "listdir", "listxattr", "mkdir", "mkfifo",
-    "mknod", "readlink", "removexattr", "rename", "rmdir", "setxattr", "symlink", "truncate",
-    "unlink", "utime",
+    "access", "chmod", "chown", "getxattr", "link", "listxattr", "mkdir", "mkfifo", "mknod",
+    "readlink", "removexattr", "rename", "rmdir", "setxattr", "symlink", "truncate", "unlink",
+    "utime",
 })  # fmt: skip
 
 
@@ -96,10 +96,18 @@ class Observer:
                 left = left[file.write(left) :]
 
     def read(self, path: str, offset: int, size: int) -> dict[str, str]:
-        """Return up to ``size`` bytes of a file from ``offset``."""
-        with open(path, "rb") as file:
+        """Return up to ``size`` bytes of a file from ``offset``, leaving its access time alone."""
+        with os.fdopen(treewalk.open_quietly(path, 0), "rb") as file:
             file.seek(offset)
             return {"base64": base64.b64encode(file.read(size)).decode("ascii")}
+
+    def listdir(self, path: str) -> list[str]:
+        """Return the names in a directory, sorted, leaving its access time alone."""
+        descriptor = treewalk.open_quietly(path, os.O_DIRECTORY)
+        try:
+            return sorted(os.listdir(descriptor))
+        finally:
+            os.close(descriptor)
 
     def makedirs(self, path: str, mode: int) -> None:
         """Make a directory and its missing parents; it may be there already."""

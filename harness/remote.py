@@ -74,7 +74,10 @@ class Channel(Protocol):
         """Close the command's standard input; nothing when that is done already."""
 
     def signal(self, number: int) -> None:
-        """Send a signal to the command's process group; nothing when it has ended."""
+        """Send a signal to the command's process group; nothing when it has ended.
+
+        It is on its way when this returns, and may arrive a moment later.
+        """
 
     def finish(self, stdin: bytes = b"", *, timeout: float) -> Completed:
         """Write ``stdin``, close it, read both streams and wait for the end.

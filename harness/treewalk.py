@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _CHUNK = 1024 * 1024
-_QUIET = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_NOT_FOLLOWED = os.O_NOFOLLOW | os.O_NONBLOCK
 #: Labels that the host's own policy puts on every file; no layer carries them.
 _HOST_LABELS = frozenset({"security.selinux", "security.ima", "security.evm"})
 
@@ -36,12 +36,18 @@ def kind(mode: int) -> str:
     return _KINDS[stat.S_IFMT(mode)]
 
 
-def open_quietly(path: str, flags: int = 0, dir_fd: int | None = None) -> int:
+def open_quietly(path: str, flags: int = _NOT_FOLLOWED, dir_fd: int | None = None) -> int:
     """Open for reading without changing the access time, where we may (open(2), O_NOATIME)."""
+    flags |= os.O_RDONLY | os.O_CLOEXEC
     try:
-        return os.open(path, _QUIET | flags | os.O_NOATIME, dir_fd=dir_fd)
+        return os.open(path, flags | os.O_NOATIME, dir_fd=dir_fd)
     except PermissionError:  # neither the owner nor privileged: the time changes
-        return os.open(path, _QUIET | flags, dir_fd=dir_fd)
+        return os.open(path, flags, dir_fd=dir_fd)
+
+
+def open_directory(path: str, dir_fd: int | None = None) -> int:
+    """Open a directory, which no symlink stands for, as quietly."""
+    return open_quietly(path, _NOT_FOLLOWED | os.O_DIRECTORY, dir_fd)
 
 
 def walk(
@@ -53,7 +59,7 @@ def walk(
     relative to descriptors, so that paths may be longer than PATH_MAX; one descriptor is open for
     each level. Raises OSError.
     """
-    stack = [_level(open_quietly(root, os.O_DIRECTORY), "")]
+    stack = [_level(open_directory(root), "")]
     try:
         while stack:
             descriptor, prefix, entries = stack[-1]
@@ -64,7 +70,7 @@ def walk(
             path = prefix + entry.name
             yield path, entry, descriptor
             if entry.is_dir(follow_symlinks=False) and enter(path, entry, descriptor):
-                child = open_quietly(entry.name, os.O_DIRECTORY, descriptor)
+                child = open_directory(entry.name, descriptor)
                 stack.append(_level(child, path + "/"))
     finally:
         for descriptor, _, _ in stack:
@@ -165,7 +171,7 @@ def xattrs(path: str) -> list[tuple[str, str]]:
 
 
 def _sha256(name: str, directory: int | None) -> str:
-    descriptor = open_quietly(name, 0, directory)
+    descriptor = open_quietly(name, dir_fd=directory)
     try:
         digest = hashlib.sha256()
         while True:
@@ -205,7 +211,7 @@ def _remove_directory(parent: int, name: str) -> None:
     try:
         while True:
             above, name = next_up
-            own = open_quietly(name, os.O_DIRECTORY, above)
+            own = open_directory(name, above)
             stack.append((above, name, own, []))
             if _mount_id(own) != mount:
                 raise OSError(errno.EBUSY, "a file system is mounted there", name)
