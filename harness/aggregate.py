@@ -67,7 +67,9 @@ class Aggregate:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Remember what could not be collected: nobody was asked that."""
         if report.failed:
-            text = f"not collected: {report.nodeid}: {report.longreprtext}"
+            # The last line of a traceback is what went wrong; all of it is in pytest's own report.
+            what = report.longreprtext.strip().splitlines()[-1].removeprefix("E").strip()
+            text = f"not collected: {report.nodeid}: {what}"
             if text not in self._errors:
                 self._errors.append(text)
 

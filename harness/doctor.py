@@ -189,7 +189,7 @@ def _in_namespace(script: str) -> str | None:
     if done.returncode == 0:
         return None
     lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"unshare ended with status {done.returncode}"
+    return lines[0] if lines else f"unshare ended with status {done.returncode}"
 
 
 def _sysctl(name: str) -> str | None:

@@ -111,8 +111,8 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     kind: type[Tree] = module.Tree
     if not (isinstance(left, kind) and isinstance(right, kind)):
         return None
-    lines = left.differences(right)
-    shown = lines[:SHOWN_DIFFERENCES]
+    first, *lines = left.differences(right)
+    shown = lines[: SHOWN_DIFFERENCES - 1]
     if len(lines) > len(shown):
         shown.append(f"… and {len(lines) - len(shown)} more")
-    return [f"the trees differ in {len(lines)} places (left != right)", *shown]
+    return [f"the trees differ (left != right): {first}", *shown]

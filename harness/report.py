@@ -21,6 +21,8 @@ from harness.verdict import BAD
 from harness.wording import ORDER, SYMBOLS, first_line, outcome, source_url, visible, word
 
 PAGE: Final = "index.html"
+#: The map of the machine's first user namespace (user_namespaces(7)).
+_ALL_IDS: Final = (0, 0, 4294967295)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ def _facts(results: Results) -> dict[str, str]:
 
 
 def _id_map(ranges: Sequence[tuple[int, int, int]]) -> str:
+    if list(ranges) == [_ALL_IDS]:
+        return "all, as on the machine itself"
     return "; ".join(
         f"{inside} is {outside} outside" if count == 1 else f"{count} from {inside} at {outside}"
         for inside, outside, count in ranges

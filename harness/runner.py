@@ -55,7 +55,9 @@ def arguments(folder: Path = CONFORMANCE) -> list[str]:
 
 def run_arguments(request: Request) -> list[str]:
     """Return pytest's arguments for a run."""
-    words = arguments(request.folder)
+    # What cannot be collected makes the run not conformant, and is no reason to keep silent about
+    # the rest; with xdist's workers pytest does the same.
+    words = [*arguments(request.folder), "--continue-on-collection-errors"]
     words += ["--subject", request.subject, "--target", request.target]
     words += ["--output", str(request.output), "--suite-mode", request.mode]
     for name in request.profiles:
