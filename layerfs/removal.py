@@ -19,6 +19,8 @@ from layerfs.errors import StorageError, from_os_error
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: st_blocks counts these, whatever the file system's own block size (stat(2)).
 _BLOCK: Final = 512
+#: Others that delete the same tree move directories up, behind our back: then it is listed again.
+_ATTEMPTS: Final = 100
 
 
 def remove_tree(path: str | os.PathLike[str]) -> None:
@@ -31,16 +33,11 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
     """
     name = os.fspath(path)
     try:
-        try:
-            top = _open_directory(name, None)
-        except NotADirectoryError:
-            os.unlink(name)
-            return
-        try:
-            _empty(top)
-        finally:
-            os.close(top)
-        os.rmdir(name)
+        for attempt in itertools.count(1):
+            if _removed(name):
+                return
+            if attempt == _ATTEMPTS:
+                os.rmdir(name)  # says why not
     except FileNotFoundError:
         return
     except OSError as error:
@@ -51,6 +48,32 @@ def remove_tree(path: str | os.PathLike[str]) -> None:
                 errno=error.errno,
             ) from error
         raise from_os_error(error, "removing", name) from error
+
+
+def _removed(name: str) -> bool:
+    """Delete what is there now; False when somebody put more in meanwhile."""
+    try:
+        top = _open_directory(name, None)
+    except NotADirectoryError:
+        os.unlink(name)
+        return True
+    try:
+        _empty(top)
+    finally:
+        os.close(top)
+    return _rmdir(name)
+
+
+def _rmdir(name: str, dir_fd: int | None = None) -> bool:
+    try:
+        os.rmdir(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            return False
+        raise
+    return True
 
 
 def _open_directory(name: str, dir_fd: int | None) -> int:
@@ -89,10 +112,7 @@ def _empty(top: int) -> None:
             waiting += _clear(fd, top, fresh)
         finally:
             os.close(fd)
-        try:
-            os.rmdir(name, dir_fd=top)
-        except FileNotFoundError:
-            continue
+        _rmdir(name, top)
 
 
 def _clear(fd: int, top: int, fresh: Iterator[str]) -> list[str]:
