@@ -42,7 +42,7 @@ from harness.plugin import DEFAULT_OUTPUT
 from harness.protocol import PROTOCOL_VERSION
 from harness.results import SUITE_VERSION, ResultsError, load
 from harness.target import check
-from harness.wording import first_line, source_url, visible, word
+from harness.wording import counted, first_line, source_url, visible, word
 
 PROGRAM: Final = "layerfs-conformance"
 NOT_SO: Final = 1
@@ -77,7 +77,10 @@ class Format(StrEnum):
 _Output = Annotated[Path, typer.Option(help="Where reports and evidence are written.")]
 _Target = Annotated[str, typer.Option(help="Where the subject runs.")]
 _Workers = Annotated[
-    int | None, typer.Option("-n", min=0, help="Workers; 0 runs in this process. [default: CPUs]")
+    int | None,
+    typer.Option(
+        "-n", "--workers", min=0, help="0 runs in this process (default: one for each CPU)."
+    ),
 ]
 _Format = Annotated[Format, typer.Option("--format", help="For people, or for machines.")]
 
@@ -94,7 +97,7 @@ def run(  # noqa: PLR0917 - typer calls it by keyword
     target: _Target = "local",
     profile: Annotated[
         list[str] | None,
-        typer.Option(help="Only this profile (repeatable). [default: all that it claims]"),
+        typer.Option(help="Only this profile (repeatable; default: all that it claims)."),
     ] = None,
     workers: _Workers = None,
     keyword: Annotated[
@@ -175,7 +178,7 @@ def list_clauses(form: _Format = Format.text) -> None:
     )
     show.table(out, ("clause", "level", "profile", "cases", "requirement"), rows)
     count = sum(len(entry.cases) for entry in entries)
-    out.print(f"{len(entries)} clauses, {count} cases")
+    out.print(f"{counted(len(entries), 'clause')}, {counted(count, 'case')}")
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
@@ -256,7 +259,7 @@ def examine() -> None:
 
 @app.command("mutants")
 def kill(
-    names: Annotated[list[str] | None, typer.Argument(help="Only these. [default: all]")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Only these (default: all).")] = None,
     form: _Format = Format.text,
     workers: _Workers = None,
     target: _Target = "local",

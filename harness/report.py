@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.evidence import folder_name
 from harness.results import CaseResult, Results, write_text
 from harness.verdict import BAD
-from harness.wording import ORDER, SYMBOLS, first_line, outcome, source_url, visible, word
+from harness.wording import ORDER, SYMBOLS, counted, first_line, outcome, source_url, visible, word
 
 PAGE: Final = "index.html"
 #: The map of the machine's first user namespace (user_namespaces(7)).
@@ -82,7 +82,12 @@ def render(runs: Sequence[tuple[Results, Path]], output: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        word=word, visible=visible, first_line=first_line, source_url=source_url, seconds=seconds
+        word=word,
+        counted=counted,
+        visible=visible,
+        first_line=first_line,
+        source_url=source_url,
+        seconds=seconds,
     )
     bases = [os.path.relpath(folder, output) for _, folder in runs]
     results = [result for result, _ in runs]

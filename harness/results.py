@@ -176,7 +176,7 @@ def conformance(
             judged += 1
         elif musts and profile not in demanded and all(map(_for_want_of_target, musts)):
             remarks.append(
-                f"profile {profile} is not judged: {musts[0].message} (all {len(musts)} MUST cases)"
+                f"profile {profile} is not judged: {musts[0].message} ({len(musts)} MUST cases)"
             )
         else:
             unheard.append(profile)

@@ -25,7 +25,7 @@ from harness.mutants import Fate, Toll
 from harness.report import seconds
 from harness.results import CaseResult, Results
 from harness.verdict import BAD, Verdict
-from harness.wording import COLOURS, ORDER, SYMBOLS, first_line, outcome, visible, word
+from harness.wording import COLOURS, ORDER, SYMBOLS, counted, first_line, outcome, visible, word
 
 _PER_LINE: Final = 60
 _FINDINGS: Final = {
@@ -131,7 +131,7 @@ def results(out: Console, run: Results) -> None:
             out.print(_case_line(case), soft_wrap=True)
     for reason, ids in quiet.items():
         line = Text(f"{SYMBOLS['unsupported']} unsupported      ", COLOURS["unsupported"])
-        line.append(f"{len(ids)} cases, {reason}: ")
+        line.append(f"{counted(len(ids), 'case')}, {reason}: ")
         line.append(visible(", ".join(ids)), "dim")
         out.print(line, soft_wrap=True)
     out.print()
@@ -165,7 +165,8 @@ def _by_area(run: Results) -> Table:
 def _times(run: Results) -> str:
     costs = [case.overhead_s for case in run.cases if case.verdict != "unsupported"] or [0.0]
     return (
-        f"{run.summary.total} cases of {len({case.clause for case in run.cases})} clauses "
+        f"{counted(run.summary.total, 'case')} of "
+        f"{counted(len({case.clause for case in run.cases}), 'clause')} "
         f"in {seconds(run.duration_s)}; harness overhead per case: "
         f"median {seconds(statistics.median(costs))}, most {seconds(max(costs))}"
     )

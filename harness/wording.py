@@ -56,6 +56,11 @@ def word(verdict: Verdict) -> str:
     return verdict.replace("_", " ")
 
 
+def counted(number: int, thing: str) -> str:
+    """Return "1 case", "2 cases"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def outcome(results: Results) -> str:
     """Return what a run says of its subject, in one sentence."""
     who = f"{results.subject.name} {results.subject.version}".strip()
