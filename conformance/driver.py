@@ -17,7 +17,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 
@@ -73,6 +73,29 @@ class Driver:
         """Open the store, which creates it."""
         assert self.call("open").store == self.store
         assert self.host.exists(self.store), "open made no store"
+
+    def under(self, words: str) -> Driver:
+        """Return the same store for a subject that a shell starts after ``words``."""
+        argv = ["sh", "-c", f'{words}; exec "$@"', "sh", *self.raw.config.command.argv]
+        command = self.raw.config.command.model_copy(update={"argv": argv})
+        config = self.raw.config.model_copy(update={"command": command})
+        other = Subject(self.host.remote, config, mode="call")
+        return Driver(other, self.host, self.directory, self.store)
+
+    def by(self, mode: Literal["session", "call"]) -> Driver:
+        """Return the same store for further processes of the subject, run in one of two ways."""
+        other = Subject(self.host.remote, self.raw.config, mode=mode)
+        return Driver(other, self.host, self.directory, self.store)
+
+    def command(self, *words: str) -> tuple[list[str], dict[str, str]]:
+        """Return the subject's command line with ``words``, and its part of the environment."""
+        config = self.raw.config
+        where = {"python": self.host.remote.python, "directory": str(config.directory)}
+        return [*config.argv(**where), *words], config.env(**where)
+
+    def expect_service(self) -> None:
+        """Make sure, when the case ends, that the store still serves, as after a refusal."""
+        self._refused = True
 
     def restart(self) -> None:
         """Let the subject's process end; the next call is another's."""

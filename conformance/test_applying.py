@@ -21,6 +21,7 @@ from conformance.layers import (
     Symlink,
 )
 from conformance.tar import END, edit, pax
+from harness.tree import Tree
 
 ATTRIBUTES = "image-spec layer.md, File Attributes"
 APPLYING = "image-spec layer.md, Applying Changesets"
@@ -476,3 +477,37 @@ def test_what_follows_the_end_of_an_archive_is_never_applied(subject):
 
     tree = subject.tree_or_refusal(layer, codes=("validation-error",))
     assert tree in (None, model.apply(Layer(File("a"))))
+
+
+@clause("APL-032", MUST, f"{ATTRIBUTES}: mode; umask(2)")
+def test_the_umask_of_the_caller_does_not_matter(subject):
+    """Modes are the archive's, and missing parents 0755, whatever umask the subject is run with."""
+    layer = Layer(File("open", mode=0o666), Dir("all", mode=0o777), File("missing/parent/f"))
+    strict = subject.under("umask 0077")
+
+    assert strict.tree(layer) == model.apply(layer)
+
+
+@clause("APL-033", MUST, "PROTOCOL.md, 3.10; user_namespaces(7)", profile="rootless")
+def test_owners_that_are_not_mapped_become_the_one_that_is(subject, host):
+    """Where only one id is mapped, a layer with other owners is taken, and all is owned by that."""
+    layer = Layer(
+        Dir("d", uid=1000, gid=1000),
+        File("d/f", uid=12, gid=34, mode=0o4755),
+        Symlink("l", to="d", uid=65534, gid=65534),
+    )
+    expected = model.apply(layer)
+    if not host.facts["can_chown_ids"]:
+        owned = {path: replace(node, uid=0, gid=0) for path, node in expected.items()}
+        expected = Tree(owned)
+
+    assert subject.tree(layer) == expected
+
+
+@clause("APL-034", MUST, "PROTOCOL.md, 3.10; xattr(7)", profile="rootless")
+def test_attributes_that_need_a_privilege_are_no_error(subject, host):
+    """Attributes that may not be set here are left out; the layer is taken with all the others."""
+    layer = Layer(File("f", xattrs={"trusted.note": b"1", "user.note": b"2"}))
+    kept = {"user.note": b"2"} | ({"trusted.note": b"1"} if host.facts["trusted_xattrs"] else {})
+
+    assert subject.tree(layer) == model.apply(Layer(File("f", xattrs=kept)))

@@ -244,7 +244,6 @@ def test_a_path_that_cannot_be_is_refused(subject, entries):
 @pytest.mark.parametrize(
     "raw",
     [
-        pax([(b"path", b"")]),
         pax([(b"path", b"a\0b")]),
         pax([(b"path", b"../evil")]),
         pax([(b"size", b"-1")]),
@@ -254,7 +253,7 @@ def test_a_path_that_cannot_be_is_refused(subject, entries):
         edit(pax([(b"comment", b"x")]), "size", b"77777777777"),
     ],
     ids=[
-        "empty path", "NUL in path", "path with ..", "negative size", "huge size", "no time",
+        "NUL in path", "path with ..", "negative size", "huge size", "no time",
         "a terabyte of records", "8 GiB of records",
     ],
 )  # fmt: skip

@@ -1,0 +1,23 @@
+"""Mutant: digests are compared when the layer is in the store already.
+
+Caught by IDN-004 and IDN-005.
+"""
+
+from dataclasses import replace
+
+from layerfs import adding
+from layerfs.cli import main
+
+_add = adding.add
+
+
+def _late(parts, source, wanted, extra):
+    wanted.check()
+    layer = _add(parts, source, replace(wanted, digest=None, size=None), extra)
+    wanted.compare(layer.digest, layer.size)
+    return layer
+
+
+adding.add = _late
+
+raise SystemExit(main())
