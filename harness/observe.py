@@ -276,7 +276,11 @@ class Host:
                 self._end()
                 last = said.decode("utf-8", "replace").strip().splitlines()[-1:]
                 raise ObserverError(f"the observer died at {operation!r}: {last}") from None
+            except BaseException:  # Ctrl-C, or a time-out's signal: the answer would come too late
+                self._end()
+                raise
         if answer["id"] != number:
+            self._end()
             raise ObserverError(f"the observer answered {answer['id']} to {number} ({operation})")
         if "errno" in answer:
             code, text, path = answer["errno"]

@@ -205,6 +205,9 @@ class Subject:
             except SubjectFailure as failure:
                 self._drop_session()
                 self._record("session", verb, request, started, failure)
+            except BaseException:  # Ctrl-C, or a time-out's signal: the answer would come too late
+                self._drop_session()
+                raise
         done = Completed(status, json.dumps(body).encode(), stderr, time.monotonic() - started)
         return self._judged("session", verb, request, started, done)
 

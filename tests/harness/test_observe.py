@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 import pytest
 
@@ -19,6 +20,15 @@ def place(local_host):
     path = local_host.tmp("place")
     yield path
     local_host.remove(path)
+
+
+def settled(host, before, path):
+    """Wait until nothing but ``path`` is different; what was killed is gone only a moment later."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if all(path in line for line in difference(before, host.ledger())):
+            return True
+    return False
 
 
 def test_a_tree_is_exact(local_host, place):
@@ -126,6 +136,7 @@ def test_the_ledger_finds_what_a_command_leaves_behind(local_host, place):
     pid = int(local_host.read(f"{place}/pid"))
     local_host.run(["umount", f"{place}/m"])
     local_host.run(["kill", str(pid)])
+    assert settled(local_host, before, place)
     assert f"left: mount of tmpfs (none) on '{place}/m'" in lines
     assert f"left: process {pid} (sleep 1000)" in lines
     assert f"left: dir '{place}/m'" in lines
@@ -269,3 +280,15 @@ def test_an_observer_that_dies_is_told_and_replaced(fragile_host):
 
 def test_the_observer_leaves_no_file_on_the_host(fragile_host):
     assert set(fragile_host.listdir(fragile_host.workdir)) == {"home", "tmp"}
+
+
+def test_an_interrupted_look_does_not_answer_the_next(fragile_host, monkeypatch):
+    assert fragile_host.exists("/")
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fragile_host._channel, "read_line", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fragile_host.tree(fragile_host.workdir)
+    assert fragile_host.exists("/") is True

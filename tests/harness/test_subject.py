@@ -280,6 +280,20 @@ def test_after_a_crash_the_next_call_has_a_new_session(toy):
             subject.call("info")
 
 
+def test_an_interrupted_call_does_not_answer_the_next(toy, monkeypatch):
+    subject = toy("well", "session")
+    subject.call("info")
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subject._session, "read_line", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        subject.call("info")
+    assert subject.session_pid is None
+    assert subject.call("info").name == "toy"
+
+
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [
