@@ -131,3 +131,43 @@ def test_a_holder_that_dies_early_is_told(monkeypatch):
     monkeypatch.setattr("harness.local_remote._BOOTSTRAP", "import sys; sys.exit(3)")
     with pytest.raises(TargetError, match="the holder of the namespaces died while making them"):
         LocalRemote()
+
+
+ON_DISK = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from dataclasses import asdict
+from harness import holder, probes
+answers = json.loads(sys.argv[2])
+probes.overlay_refusal = lambda path: answers.pop(0)
+os.mkdir("w")
+open("w/below", "w").close()
+made = holder.Made(user_namespace=False)
+holder._make_workdir(os.path.abspath("w"), made)
+open("w/written", "w").close()
+print(json.dumps({**asdict(made), "names": sorted(os.listdir("w"))}))
+holder.kernel.umount("w")
+"""
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "names"),
+    [
+        ([None], "tmpfs", ["written"]),
+        (["no user xattrs", None], "disk", ["below", "written"]),
+        (["no user xattrs", "no overlay at all"], "tmpfs", ["written"]),
+    ],
+)
+def test_the_work_directory_is_on_disk_only_where_that_helps(local_host, answers, kind, names):
+    case = local_host.tmp("workdir")
+    argv = [local_host.facts["python"], "-I", "-c", ON_DISK, str(ROOT), json.dumps(answers)]
+    done = local_host.run(argv, cwd=case)
+    local_host.remove(case)
+    assert done.stderr == b""
+    made = json.loads(done.stdout)
+    assert (made["workdir_kind"], made["names"]) == (kind, names)
+    assert made["notes"] == (
+        ["the work directory is on disk, since tmpfs cannot: no user xattrs"]
+        if kind == "disk"
+        else []
+    )
