@@ -1,0 +1,8 @@
+"""Mutant: a member of an unknown type is a file, as POSIX has it. Caught by APL-029."""
+
+from layerfs import tarstream
+from layerfs.cli import main
+
+tarstream._KINDS.update((bytes([flag]), "file") for flag in b"89ABCDEFGHIJMNOPQRTUVWXYZ\x7f")
+
+raise SystemExit(main())
