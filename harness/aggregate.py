@@ -100,14 +100,14 @@ class Aggregate:
             keyword=settings.keyword,
             cases=tuple(sorted(settings.cases)),
         )
-        conformant, remarks = conformance(cases, selection, demanded=settings.demanded)
         interrupted = exitstatus in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
+        conformant, remarks = conformance(
+            cases, selection, demanded=settings.demanded, complete=not interrupted
+        )
         known = {case.id for case in cases} | {case.clause for case in cases}
         missing = sorted(settings.cases - known)
         remarks += tuple(f"not conformant: no case {name} was run" for name in missing)
         remarks += tuple(f"not conformant: {error}" for error in self._errors)
-        if interrupted:
-            remarks += ("not conformant: the run was interrupted",)
         complete = not (interrupted or self._errors)
         return Results(
             subject=SubjectInfo(

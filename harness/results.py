@@ -150,7 +150,11 @@ def summarise(cases: Iterable[CaseResult]) -> Summary:
 
 
 def conformance(
-    cases: Sequence[CaseResult], selection: Selection, *, demanded: Sequence[str] = ()
+    cases: Sequence[CaseResult],
+    selection: Selection,
+    *,
+    demanded: Sequence[str] = (),
+    complete: bool = True,
 ) -> tuple[bool, tuple[str, ...]]:
     """Return whether these cases make a subject conformant in what was selected, and remarks.
 
@@ -158,13 +162,16 @@ def conformance(
     of each profile was executed. A profile none of whose MUST cases this target could run, for want
     of the *target* and not of the subject, cannot be judged here: that is a remark, unless the
     profile is one of those ``demanded`` by name. A narrowed run answers only for the profiles that
-    it touches, at whatever level, and a remark says so.
+    it touches, at whatever level, and a remark says so. A run that is not ``complete`` is never
+    conformant, and nothing is said of what it did not come to.
     """
     remarks: list[str] = []
     bad = Counter(case.verdict for case in cases if case.verdict in BAD)
     if bad:
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in bad.items())
         remarks.append(f"not conformant: {counts}")
+    if not complete:
+        return False, (*remarks, "not conformant: the run was interrupted")
     unheard, judged = [], 0
     for profile in selection.profiles:
         mine = [case for case in cases if case.profile == profile]

@@ -122,7 +122,8 @@ def _case_line(case: CaseResult) -> Text:
 
 def results(out: Console, run: Results) -> None:
     """Show the table by area, what did not pass with a line each, and the outcome."""
-    out.print(_by_area(run))
+    if run.cases:
+        out.print(_by_area(run))
     quiet: dict[str, list[str]] = {}
     for case in run.cases:
         if case.verdict == "unsupported":

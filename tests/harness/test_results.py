@@ -140,3 +140,10 @@ def test_a_narrowed_run_answers_only_for_what_it_touches_and_says_so():
         "narrowed: only the selected cases were judged, not the whole profiles",
     )  # fmt: skip
     assert judged(profiles=("core",), keyword="nothing")[0] is False
+
+
+def test_an_interrupted_run_says_nothing_of_what_it_did_not_come_to():
+    selection = Selection(profiles=("core", "overlay"))
+    assert conformance([case()], selection, complete=False) == (
+        False, ("not conformant: the run was interrupted",),
+    )  # fmt: skip

@@ -1,0 +1,73 @@
+import pytest
+
+from harness import config
+from harness.bench import Bench, SubjectUnfitError
+from harness.errors import ConfigError
+
+from . import toy
+
+
+@pytest.fixture
+def bench(tmp_path):
+    made = toy.make(tmp_path)
+    bench = Bench("local", config.load(made.subject), "call")
+    yield bench
+    bench.discard()
+
+
+def test_the_target_is_made_when_first_needed_and_kept(bench):
+    assert not bench.is_made
+    first = bench.remote
+    assert bench.is_made
+    assert bench.remote is first
+
+
+def test_the_subject_has_said_who_it_is(bench):
+    assert (bench.info.name, bench.info.version) == ("toy", "7.1")
+
+
+def test_only_what_is_true_of_the_target_is_met(bench):
+    assert bench.unmet(["overlay", "can_fly"]) == ["can_fly"]
+
+
+def test_nothing_is_left_where_nothing_happened(bench):
+    bench.ready()
+    assert bench.settle() == []
+
+
+def test_what_is_left_is_told_once_and_is_then_the_ground_for_the_next(bench):
+    bench.host.mkdir(f"{bench.host.workdir}/left")
+    assert len(bench.settle()) == 1
+    assert bench.settle() == []
+
+
+def test_what_is_still_on_its_way_out_is_waited_for(bench):
+    bench.ready()
+    with bench.remote.start(["sh", "-c", "sleep 0.3 & exit"]):
+        assert bench.settle() == []
+
+
+def test_after_a_discard_there_is_a_new_target(bench):
+    old = bench.remote.workdir
+    bench.discard()
+    bench.discard()
+    assert bench.remote.workdir != old
+
+
+def test_a_subject_that_is_unfit_is_not_asked_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY", "dumb")
+    bench = Bench("local", config.load(toy.make(tmp_path).subject), "call")
+    with pytest.raises(SubjectUnfitError, match="does not answer 'info'") as first:
+        bench.ready()
+    assert not bench.is_made
+    with pytest.raises(SubjectUnfitError) as second:
+        bench.ready()
+    assert second.value is first.value
+
+
+def test_a_subject_that_cannot_be_started_is_a_mistake_in_its_configuration(tmp_path):
+    toml = toy.TOML.replace("{python}", "/no/such/program")
+    bench = Bench("local", config.load(toy.make(tmp_path, toml=toml).subject), "call")
+    with pytest.raises(ConfigError, match=r"subject\.toml: command\.argv"):
+        bench.try_out()
+    assert not bench.is_made
