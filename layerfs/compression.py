@@ -19,6 +19,7 @@ from layerfs import decoders, handover
 from layerfs import digest as digests
 from layerfs.descriptor import Compression
 from layerfs.errors import CompressionError, LimitExceededError, StorageError, from_os_error
+from layerfs.patience import Patience
 
 #: Bytes read from the blob at once.
 CHUNK: Final = 1 << 20
@@ -99,7 +100,8 @@ class BlobReader:
         self._handover = handover.Handover(DEPTH)
         self._algorithm = algorithm
         self._blob, self._diff = _sides(compression, algorithm, diff_algorithms)
-        self._pull = _puller(raw, self._blob)
+        self._patience = Patience(raw)
+        self._pull = _puller(raw, self._blob, self._patience)
         self._rest = b""
         self._closed = False
         pieces = _bounded(
@@ -150,11 +152,13 @@ class BlobReader:
         return self._blob.digest(self._algorithm), self._blob.size
 
     def close(self) -> None:
-        """End the thread, once the read of ``raw`` that is under way has returned; idempotent."""
+        """End the thread, also while it waits for a pipe or socket; idempotent."""
         self._closed = True
         self._rest = b""
         self._handover.cancel()
+        self._patience.call_off()
         self._thread.join()
+        self._patience.resume()
 
     def __enter__(self) -> Self:
         return self
@@ -177,8 +181,10 @@ def reader(raw: int | Readable, compression: Compression, **options: Any) -> Blo
     return BlobReader(raw, compression, **options)
 
 
-def _puller(raw: int | Readable, side: _Side) -> decoders.Pull:
+def _puller(raw: int | Readable, side: _Side, patience: Patience) -> decoders.Pull:
     def pull() -> bytes:
+        if not patience.wait():
+            return b""  # to nobody: the reader was closed
         try:
             data = os.read(raw, CHUNK) if isinstance(raw, int) else raw.read(CHUNK)
         except OSError as error:

@@ -174,6 +174,11 @@ class Tee:
         except OSError as error:
             raise from_os_error(error, "opening blob", str(stored)) from error
 
+    def fileno(self) -> int:
+        """Return the descriptor of ``raw``. Raises as its own ``fileno``, or AttributeError."""
+        number: int = self._raw.fileno()  # type: ignore[attr-defined]  # of files, see Patience
+        return number
+
     @property
     def is_staged(self) -> bool:
         """Whether a staged file holds all that was read."""
