@@ -374,6 +374,18 @@ class ImageResponse(_Response):
     image: Image
 
 
+class UntagRequest(StoreRequest):
+    """Forget a name of an image; by manifest digest, the image with all its names."""
+
+    image: str
+
+
+class ImagesResponse(_Response):
+    """The images, one entry for each of their names, or one without a reference."""
+
+    images: tuple[Image, ...]
+
+
 class ExportResponse(_Response):
     """The manifest that was written."""
 
@@ -419,6 +431,8 @@ VERBS: Final[Mapping[str, Verb]] = _verbs(
     Verb("check", StoreRequest, CheckResponse, "check"),
     Verb("import", ImportRequest, ImageResponse, "import"),
     Verb("export", ExportRequest, ExportResponse, "export"),
+    Verb("images", StoreRequest, ImagesResponse, "images"),
+    Verb("untag", UntagRequest, RemoveResponse, "images"),
 )
 
 #: Capabilities that are not verbs.

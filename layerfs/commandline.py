@@ -36,7 +36,7 @@ first steps:
   layerfs init
   layerfs add base.tar.gz
   layerfs list
-  layerfs stack --writable 3f8a12bc /mnt/root
+  layerfs stack --writable 3f8a12bc /mnt/root     (or an image's name, see `layerfs images`)
   layerfs commit /mnt/root
   layerfs unmount /mnt/root
 

@@ -38,7 +38,12 @@ def _digest(parser: ArgumentParser) -> None:
 
 
 def _digests(parser: ArgumentParser) -> None:
-    parser.add_argument("digests", metavar="DIGEST", nargs="+", help="of the layers, base first")
+    parser.add_argument(
+        "digests",
+        metavar="DIGEST",
+        nargs="+",
+        help="of the layers, base first; an image's name stands for its layers",
+    )
 
 
 def _any_digests(parser: ArgumentParser) -> None:
@@ -119,6 +124,10 @@ def _export(parser: ArgumentParser) -> None:
     parser.add_argument("--reference", metavar="NAME", help="its name there (default: latest)")
 
 
+def _untagged(parser: ArgumentParser) -> None:
+    parser.add_argument("image", metavar="IMAGE", help="reference, or manifest digest")
+
+
 def _export_request(given: Namespace, store: Store) -> tuple[str, Request]:
     request: Request = {"path": absolute(given.path), "image": given.image}
     if given.layers is not None:
@@ -189,7 +198,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "mount layers as one tree",
         "Mount layers, base first, as one tree at TARGET. It stays mounted until `unmount`. With\n"
         "--writable it takes changes, which `commit` makes a layer of, and `unmount` discards.",
-        "layerfs stack 3f8a12bc 90be1177 /mnt/root\nlayerfs stack --writable 3f8a12bc /mnt/root",
+        "layerfs stack 3f8a12bc 90be1177 /mnt/root\nlayerfs stack --writable latest /mnt/root",
         _stack,
         lambda given, store: (
             "stack",
@@ -336,8 +345,24 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "Write an OCI image layout: of an image of the store, of layers with a minimal\n"
         "configuration, or of an image's configuration with other layers.",
         "layerfs export out --image 12\n"
-        "layerfs export out --image 12 --layers 3f8a12bc 90be1177 --reference edited",
+        "layerfs export out --image 12 --layers 12 90be1177 --reference edited",
         _export,
         _export_request,
+    ),
+    "images": Command(
+        "list the images",
+        "List the images of the store, a line for each name. A name stands for the image's layers\n"
+        "wherever a command takes a list of digests.",
+        "layerfs images\nlayerfs stack --writable latest /mnt/root",
+        _nothing,
+        _plainly("images"),
+    ),
+    "untag": Command(
+        "forget an image",
+        "Forget one name of an image, or with its manifest's digest the image and all its names.\n"
+        "The layers of an image without a name stay until `gc`.",
+        "layerfs untag latest\nlayerfs gc",
+        _untagged,
+        lambda given, _store: ("untag", {"image": given.image}),
     ),
 }

@@ -57,7 +57,7 @@ def _holder(parts: Parts, digest: str) -> tuple[str, str] | None:
     for lease in meta.roots.leases_of(digest):
         return f"lease {lease!r}", "release it"
     for manifest in meta.roots.images_of(digest):
-        return f"image {manifest}", "remove it"
+        return f"image {manifest}", "untag it"
     for dependent in meta.dependents(digest):
         if dependent != digest:
             return f"layer {dependent}", "it depends on this one, remove it"

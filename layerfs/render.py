@@ -193,6 +193,19 @@ def _image(response: Mapping[str, Any], _request: Mapping[str, Any]) -> Lines:
     )
 
 
+def _images(response: Mapping[str, Any], _request: Mapping[str, Any]) -> Lines:
+    rows = [
+        (plain(one["reference"] or "-"), short(one["manifest"]), str(len(one["digests"])))
+        for one in response["images"]
+    ]
+    return _table(("REFERENCE", "MANIFEST", "LAYERS"), rows, right=2) if rows else ["no images"]
+
+
+def _untagged(response: Mapping[str, Any], request: Mapping[str, Any]) -> Lines:
+    name = plain(request["image"])
+    return [f"forgot {name!r}" if response["removed"] else f"{name!r} had gone already"]
+
+
 _TEXTS: Final[Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Lines]]] = {
     "open": lambda response, _: [f"store {plain(response['store'])} is ready"],
     "close": lambda _, request: [f"store {plain(request['store'])} has no views mounted here"],
@@ -218,6 +231,8 @@ _TEXTS: Final[Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Line
     "stats": _stats,
     "check": _problems,
     "import": _image,
+    "images": _images,
+    "untag": _untagged,
     "export": lambda response, request: [
         f"exported {response['manifest']} to {plain(request['path'])}"
     ],

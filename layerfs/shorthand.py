@@ -56,8 +56,12 @@ class Store:
         return found[0]
 
     def digests(self, texts: list[str]) -> list[str]:
-        """Return the digest of each."""
-        return [self.digest(text) for text in texts]
+        """Return the digest of each, base first; an image's name stands for its layers."""
+        named = {}
+        if any(_BEGINNING.fullmatch(text) is None or len(text) < _LEAST for text in texts):
+            images = self._stores.get(self.root).images()
+            named = {image.reference: image.digests for image in images}
+        return [one for text in texts for one in named.get(text) or [self.digest(text)]]
 
 
 def absolute(path: str) -> str:

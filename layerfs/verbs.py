@@ -231,6 +231,14 @@ def _export(stores: Stores, request: Mapping[str, Any]) -> Response:
     return {"manifest": manifest}
 
 
+def _images(stores: Stores, request: Mapping[str, Any]) -> Response:
+    return {"images": [_image(one) for one in stores.get(request["store"]).images()]}
+
+
+def _untag(stores: Stores, request: Mapping[str, Any]) -> Response:
+    return {"removed": stores.get(request["store"]).remove_image(request["image"])}
+
+
 _STORE: Final = {"store": fields.PATH}
 _DIGEST: Final = {"digest": fields.TEXT}
 _TARGET: Final = {"target": fields.TEXT}
@@ -283,4 +291,6 @@ VERBS: Final[Mapping[str, Verb]] = {
         },
         _export,
     ),
+    "images": Verb(_STORE, _images),
+    "untag": Verb({**_STORE, "image": fields.NAME}, _untag),
 }

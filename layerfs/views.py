@@ -41,12 +41,19 @@ Target = str | os.PathLike[str]
 def place(target: Target) -> str:
     """Return the absolute path of a target: symlinks resolved, except that of its last component.
 
-    InvalidMountPointError: empty, or with a NUL.
+    InvalidMountPointError: empty, with a NUL, or relative where the working directory is gone.
     """
     text = os.fspath(target)
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidMountPointError(f"{text!r} is no path of a directory")
-    parent, name = os.path.split(os.path.join(os.getcwd(), text).rstrip("/") or "/")
+    if not text.startswith("/"):
+        try:
+            text = os.path.join(os.getcwd(), text)
+        except OSError as error:
+            raise InvalidMountPointError(
+                f"{text!r} is relative, and the working directory is gone", path=text
+            ) from error
+    parent, name = os.path.split(text.rstrip("/") or "/")
     if name in {"", ".", ".."}:
         return os.path.realpath(os.path.join(parent, name))
     return os.path.join(os.path.realpath(parent), name)
