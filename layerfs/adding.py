@@ -87,10 +87,13 @@ def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
         raise from_os_error(error, "opening layer", path) from error
     except ValueError as error:
         raise PathError(f"layer {path!r}: {error}", path=path) from error
-    with open(fd, "rb", buffering=0) as raw:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise PathError(f"layer {path!r} is no regular file", path=path)
-        yield raw
+        with open(fd, "rb", buffering=0, closefd=False) as raw:
+            yield raw
+    finally:
+        os.close(fd)
 
 
 def _added(parts: Parts, operation: Operation, tee: Tee, wanted: Expected, extra: Extra) -> Layer:

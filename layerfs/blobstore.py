@@ -50,7 +50,7 @@ class BlobStore:
         path = self.path(digest)
         try:
             # Not O_NOFOLLOW: an administrator may keep blobs elsewhere, and content is verified.
-            raw = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+            raw = io.FileIO(path, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
         except FileNotFoundError as error:
             raise StorageError(
                 f"the blob of {digest} is missing; add the layer again to restore it",

@@ -111,12 +111,14 @@ class Source:
         try:
             # O_NONBLOCK: a fifo in its place must not be waited for.
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(fd, "rb", buffering=0) as file:
+            try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise PathError(f"{str(path)!r} is no regular file", path=path)
                 data = b""
-                while len(data) <= MAX_BYTES and (more := file.read(MAX_BYTES + 1 - len(data))):
+                while len(data) <= MAX_BYTES and (more := os.read(fd, MAX_BYTES + 1 - len(data))):
                     data += more
+            finally:
+                os.close(fd)
         except OSError as error:
             raise from_os_error(error, "reading", str(path)) from error
         if len(data) > MAX_BYTES:
