@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -24,20 +24,22 @@ class CatalogueError(HarnessError):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a collected case is."""
+    """Who a collected case is, and the file that it is in."""
 
     id: str
     clause: Clause
     area: str
+    module: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A clause, the area that it belongs to, and the ids of its cases."""
+    """A clause, the area that it belongs to, the ids of its cases, and the file that has them."""
 
     clause: Clause
     area: str
     cases: tuple[str, ...]
+    module: Path
 
 
 def identify(item: pytest.Item) -> Identity | None:
@@ -57,6 +59,7 @@ def identify(item: pytest.Item) -> Identity | None:
         id=clause.id if spec is None else f"{clause.id}[{spec.id}]",
         clause=clause,
         area=item.path.stem.removeprefix("test_").replace("_", " "),
+        module=item.path,
     )
 
 
@@ -79,11 +82,11 @@ def gather(identities: Iterable[Identity]) -> dict[str, Entry]:
     for case in identities:
         known = found.get(case.clause.id)
         if known is None:
-            found[case.clause.id] = Entry(case.clause, case.area, (case.id,))
+            found[case.clause.id] = Entry(case.clause, case.area, (case.id,), case.module)
             continue
         if case.id in known.cases or known.clause != case.clause:
             raise pytest.UsageError(f"{case.clause.id} is the id of two clauses: {case.area}")
-        found[case.clause.id] = Entry(known.clause, known.area, (*known.cases, case.id))
+        found[case.clause.id] = replace(known, cases=(*known.cases, case.id))
     return dict(sorted(found.items()))
 
 

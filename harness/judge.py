@@ -101,23 +101,22 @@ class Judge:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Give each case its id, and deselect what is not to be judged."""
-        cases = [(item, self._case_of(item)) for item in items]
-        gather(Identity(case.id, case.clause, case.area) for _, case in cases if case)
+        known = [(item, identify(item)) for item in items]
+        gather(who for _, who in known if who is not None)  # refuses an id that is used twice
         kept: list[pytest.Item] = []
         dropped: list[pytest.Item] = []
-        for item, case in cases:
-            if case is not None:
-                item.stash[_CASE] = case
-                item.extra_keyword_matches.add(case.id)
-            (kept if case is None or self._selects(case) else dropped).append(item)
+        for item, who in known:
+            if who is None:
+                kept.append(item)
+                continue
+            item.stash[_CASE] = case = self._case_of(who, item)
+            item.extra_keyword_matches.add(case.id)
+            (kept if self._selects(case) else dropped).append(item)
         if dropped:
             config.hook.pytest_deselected(items=dropped)
             items[:] = kept
 
-    def _case_of(self, item: pytest.Item) -> Case | None:
-        who = identify(item)
-        if who is None:
-            return None
+    def _case_of(self, who: Identity, item: pytest.Item) -> Case:
         known = self._settings.subject.expected_failure(who.clause.id, who.id)
         return Case(
             id=who.id,

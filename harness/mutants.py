@@ -161,6 +161,7 @@ def _fate(mutant: SubjectConfig, clauses: Mapping[str, Entry], target: str, suit
             target=target,
             cases=catches,
             folder=suite,
+            modules=sorted({clauses[clause].module for clause in catches}),
         )
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *runner.run_arguments(request)],

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_module_that_cannot_be_imported_is_named(tmp_path):
 
 def identity(clause_id, case_id, **more):
     clause = catalogue.Clause(clause_id, "MUST", "source", requirement="r", **more)
-    return catalogue.Identity(case_id, clause, "area")
+    return catalogue.Identity(case_id, clause, "area", Path("test_area.py"))
 
 
 def test_one_id_with_two_meanings_is_refused():

@@ -46,11 +46,11 @@ def test_what_the_target_cannot_run_is_not_judged():
     assert (fate.unjudged, fate.why) == (True, "target: local has no devices")
 
 
-def entries(**levels):
+def entries(module=Path("test_toys.py"), **levels):
     made = {}
     for name, level in levels.items():
         id_ = name.replace("_", "-")
-        made[id_] = Entry(Clause(id_, level, "source"), "area", (id_,))
+        made[id_] = Entry(Clause(id_, level, "source"), "area", (id_,), module)
     return made
 
 
@@ -117,7 +117,7 @@ def test_mutants_are_run_against_the_cases_that_claim_to_catch_them(made, tmp_pa
     make_mutant(folder, "dumb", "dumb")
     make_mutant(folder, "lost", "lies", catches=("TOY-404",))
     told = []
-    clauses = entries(TOY_001="MUST", TOY_002="MUST")
+    clauses = entries(made.suite / "test_toys.py", TOY_001="MUST", TOY_002="MUST")
     toll = mutants.run(
         mutants.find([], folder), clauses, workers=2, told=told.append, suite=made.suite
     )
