@@ -252,6 +252,22 @@ def test_a_committed_change_can_be_exported_with_its_image(subject):
     assert "d/new" in model.apply(*found.layers())
 
 
+@image("IMG-013", MUST, "PROTOCOL.md, images and untag", "images", "gc")
+@pytest.mark.parametrize("by", ["reference", "manifest"])
+def test_an_image_is_listed_until_it_is_given_up(subject, by):
+    """Images are listed until they are untagged, and from then on keep their layers from nothing."""
+    told = imported(subject, layout(IMAGE))
+    assert subject.call("images").images == (told,)
+    name = told.reference if by == "reference" else told.manifest
+
+    assert subject.call("untag", image=name).removed
+    assert not subject.call("untag", image=name).removed
+    assert subject.call("images").images == ()
+    assert subject.digests() == {A.digest, B.digest, C.digest}
+    subject.call("gc")
+    assert subject.digests() == set()
+
+
 # --- a real image: --image OCI-LAYOUT -----------------------------------------------------------
 
 
