@@ -255,7 +255,7 @@ def test_a_committed_change_can_be_exported_with_its_image(subject):
 @image("IMG-013", MUST, "PROTOCOL.md, images and untag", "images", "gc")
 @pytest.mark.parametrize("by", ["reference", "manifest"])
 def test_an_image_is_listed_until_it_is_given_up(subject, by):
-    """Images are listed until they are untagged, and from then on keep their layers from nothing."""
+    """Images are listed until they are untagged, and then keep their layers from nothing."""
     told = imported(subject, layout(IMAGE))
     assert subject.call("images").images == (told,)
     name = told.reference if by == "reference" else told.manifest
