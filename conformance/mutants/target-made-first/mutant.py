@@ -1,6 +1,6 @@
-"""Mutant: the target is made before the layers are looked for, and stays if there are none.
+"""Mutant: the target is made before anything is looked at, and stays when that is refused.
 
-Caught by STK-019 and UNM-013.
+Caught by STK-019 and STK-010.
 """
 
 import os

@@ -1,0 +1,28 @@
+"""Mutant: commit makes a layer of any directory. Caught by CMT-007."""
+
+import os
+
+from layerfs import views
+from layerfs.cli import main
+from layerfs.diff import diff
+from layerfs.errors import InvalidMountPointError
+
+_commit = views.commit
+
+
+def _of_directory(parts, target):
+    try:
+        return _commit(parts, target)
+    except InvalidMountPointError:
+        if not os.path.isdir(target):
+            raise
+        fd = os.open(target, os.O_RDONLY)
+        try:
+            return views._added(parts, lambda sink: diff(fd, sink, userxattr=False))
+        finally:
+            os.close(fd)
+
+
+views.commit = _of_directory
+
+raise SystemExit(main())

@@ -1,0 +1,11 @@
+"""Mutant: close lets go of the store, and leaves its views mounted.
+
+Caught by UNM-011 and LDG-003.
+"""
+
+from layerfs.cli import main
+from layerfs.store import LayerFS
+
+LayerFS.close_all_views = lambda _self: None
+
+raise SystemExit(main())

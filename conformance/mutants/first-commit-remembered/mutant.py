@@ -1,0 +1,20 @@
+"""Mutant: a view's further commits are answered with the first one's layer. Caught by CMT-008."""
+
+from layerfs import views
+from layerfs.cli import main
+
+_commit = views.commit
+_known = {}
+
+
+def _once(parts, target):
+    for row in parts.meta.mounts(target=views.place(target)):
+        if row.id not in _known:
+            _known[row.id] = _commit(parts, target)
+        return _known[row.id]
+    return _commit(parts, target)
+
+
+views.commit = _once
+
+raise SystemExit(main())

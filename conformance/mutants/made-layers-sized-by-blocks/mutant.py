@@ -1,0 +1,20 @@
+"""Mutant: the size of a made layer is what it takes on disk. Caught by MRG-008."""
+
+from layerfs import views
+from layerfs.cli import main
+
+_added = views._added
+
+
+def _measured(parts, write):
+    made = _added(parts, write)
+    with parts.meta.transaction():
+        parts.meta.database.write(
+            "UPDATE layers SET size = blob_bytes + 1 WHERE digest = ?", (made.digest,)
+        )
+    return parts.meta.layer(made.digest)
+
+
+views._added = _measured
+
+raise SystemExit(main())

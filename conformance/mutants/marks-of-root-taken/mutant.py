@@ -1,0 +1,8 @@
+"""Mutant: overlayfs's marks are taken from archives, since root may set them. Caught by HST-011."""
+
+from layerfs import layerxattrs
+from layerfs.cli import main
+
+layerxattrs._FORGED = (b"user.overlay.",)
+
+raise SystemExit(main())

@@ -1,0 +1,15 @@
+"""Mutant: the layers of a merge are taken topmost first. Caught by MRG-001, MRG-003 and MRG-007."""
+
+from layerfs.backends.overlay import OverlayBackend
+from layerfs.cli import main
+
+_merge = OverlayBackend.merge
+
+
+def _topmost_first(self, diff_ids, sink):
+    _merge(self, diff_ids[::-1], sink)
+
+
+OverlayBackend.merge = _topmost_first
+
+raise SystemExit(main())

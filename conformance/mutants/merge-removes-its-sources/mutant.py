@@ -1,0 +1,18 @@
+"""Mutant: the layers that were merged are removed. Caught by MRG-006."""
+
+from layerfs.cli import main
+from layerfs.store import LayerFS
+
+_merge = LayerFS.merge
+
+
+def _instead(self, digests):
+    layer = _merge(self, digests)
+    for digest in {*digests} - {layer.digest}:
+        self.remove_layer(digest)
+    return layer
+
+
+LayerFS.merge = _instead
+
+raise SystemExit(main())

@@ -1,0 +1,14 @@
+"""Mutant: an opaque marker in the root directory is left to overlayfs, which ignores it.
+
+Caught by WHT-007.
+"""
+
+from dataclasses import replace
+
+from layerfs.backends import marks
+from layerfs.cli import main
+
+_save = marks.save
+marks.save = lambda layer, found: _save(layer, replace(found, opaque_root=False))
+
+raise SystemExit(main())

@@ -1,0 +1,19 @@
+"""Mutant: the commit of a read-only view is an empty layer. Caught by CMT-006."""
+
+from layerfs import views
+from layerfs.cli import main
+from layerfs.errors import ReadOnlyFilesystemError
+
+_commit = views.commit
+
+
+def _or_empty(parts, target):
+    try:
+        return _commit(parts, target)
+    except ReadOnlyFilesystemError:
+        return views._added(parts, lambda sink: sink.write(bytes(1024)))
+
+
+views.commit = _or_empty
+
+raise SystemExit(main())
