@@ -56,12 +56,19 @@ class Store:
         return found[0]
 
     def digests(self, texts: list[str]) -> list[str]:
-        """Return the digest of each, base first; an image's name stands for its layers."""
-        named = {}
-        if any(_BEGINNING.fullmatch(text) is None or len(text) < _LEAST for text in texts):
-            images = self._stores.get(self.root).images()
-            named = {image.reference: image.digests for image in images}
-        return [one for text in texts for one in named.get(text) or [self.digest(text)]]
+        """Return the digests, base first; an image's name stands for its layers.
+
+        A name that could be the beginning of a digest is taken for one.
+        """
+        names = [text for text in texts if not _is_beginning(text)]
+        images = self._stores.get(self.root).images() if names else []
+        layers = {image.reference: image.digests for image in images if image.reference in names}
+        return [one for text in texts for one in layers.get(text) or [self.digest(text)]]
+
+
+def _is_beginning(text: str) -> bool:
+    match = _BEGINNING.fullmatch(text)
+    return match is not None and len(match["digits"]) >= _LEAST
 
 
 def absolute(path: str) -> str:

@@ -5,7 +5,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -59,17 +58,16 @@ def test_version_is_one_line_and_loads_next_to_nothing():
     assert heavy & set(done.stdout.split("'")) == set()
 
 
-def test_version_takes_less_than_80_ms():
-    # The best of several, above what the interpreter alone takes here: others use this machine too.
-    def best(*argv):
-        times = []
-        for _ in range(7):
-            begun = time.perf_counter()
-            subprocess.run(argv, check=True, capture_output=True, env=environment())
-            times.append(time.perf_counter() - begun)
-        return min(times)
+def test_version_takes_less_than_80_ms_of_a_processor():
+    # Processor time, and the best of several: others use this machine too.
+    def taken():
+        with subprocess.Popen(
+            [*COMMAND, "--version"], stdout=subprocess.DEVNULL, env=environment()
+        ) as process:
+            _, process.returncode, used = os.wait4(process.pid, 0)
+        return used.ru_utime + used.ru_stime
 
-    assert best(*COMMAND, "--version") - best(sys.executable, "-c", "pass") < 0.060
+    assert min(taken() for _ in range(9)) < 0.080
 
 
 @pytest.mark.parametrize("verb", ["info", "list"])
@@ -313,6 +311,10 @@ def test_an_image_goes_out_and_in_again(root, add, tmp_path):
     run("init", "--root", other)
     out, _ = run("import", layout, "--root", other)
     assert [line.split()[-1] for line in out.splitlines()][1:] == ["made", *digests]
+    assert "\nmade " in run("images", "--root", other)[0]
+    assert run("order", "made", "--root", other)[0].split() == digests
+    assert run("untag", "made", "--root", other)[0] == "forgot 'made'\n"
+    assert run("images", "--root", other)[0] == "no images\n"
 
 
 def test_dependencies_are_given_by_the_first_digits_too(root, add):

@@ -51,6 +51,11 @@ SHOWN = {
         {"image": {"manifest": DIGEST, "digests": [DIGEST], "diff_ids": [], "reference": None}},
         f"manifest  {DIGEST}\nlayer     {DIGEST}\n",
     ),
+    "images": (
+        {"images": [{"manifest": DIGEST, "digests": [DIGEST], "reference": "latest"}]},
+        "REFERENCE  MANIFEST             LAYERS\nlatest     sha256:abababababab       1\n",
+    ),
+    "untag": ({"removed": True}, "forgot 'latest'"),
     "export": ({"manifest": DIGEST}, f"exported {DIGEST} to /out"),
 }
 REQUEST = {
@@ -60,6 +65,7 @@ REQUEST = {
     "name": "mine",
     "digests": [DIGEST],
     "path": "/out",
+    "image": "latest",
 }
 
 
@@ -84,6 +90,8 @@ def test_a_response_is_told_in_whole_lines(verb):
         ("verify", {"damaged": []}, "everything is whole\n"),
         ("check", {"problems": []}, "no problems\n"),
         ("repair", {"repaired": [], "mended": [], "failed": []}, "nothing to repair\n"),
+        ("images", {"images": []}, "no images\n"),
+        ("untag", {"removed": False}, "'latest' had gone already\n"),
         ("remove", {"removed": True}, f"removed {DIGEST}\n"),
     ],
 )

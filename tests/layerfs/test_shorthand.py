@@ -11,10 +11,17 @@ from .recipes import GZIP, PLAIN, ZSTD, tar
 
 
 class Layers:
-    """A store that holds layers of these digests."""
+    """A store that holds layers of these digests, and images."""
 
-    def __init__(self, *digests):
+    def __init__(self, *digests, **images):
         self.digests = digests
+        self._images = images
+
+    def images(self):
+        return [
+            type("Image", (), {"reference": name, "digests": digests})
+            for name, digests in self._images.items()
+        ]
 
     def get(self, _root):
         return self
@@ -63,6 +70,14 @@ def test_a_beginning_of_no_layer_is_not_found():
 @pytest.mark.parametrize("text", ["sha256:" + "0" * 64, "ABCDEF0", "md5:abcdef", "a:b", "zzzzzzz"])
 def test_whole_digests_and_nonsense_are_left_to_the_store(text):
     assert digest(text, A) == text
+
+
+def test_an_images_name_stands_for_its_layers():
+    store = Store(Layers(A, B, LONG, latest=(A, B), abcdef2=(A,), none=()), "/store")
+    assert store.digests(["latest", "abcdef2"]) == [A, B, LONG]
+    with pytest.raises(ValidationError, match="at least 6"):
+        store.digests(["abc"])
+    assert store.digests(["unknown-name"]) == ["unknown-name"]
 
 
 def test_the_store_is_asked_only_for_beginnings(tmp_path):

@@ -316,8 +316,13 @@ def test_an_image_is_exported_and_imported(tmp_path):
     manifest = store.ask("export", path=out, digests=digests, reference="made")["manifest"]
     other = tmp_path / "other"
     other.mkdir()
-    image = Store(other).ask("import", path=out)["image"]
+    importing = Store(other)
+    image = importing.ask("import", path=out)["image"]
     assert (image["manifest"], image["digests"], image["reference"]) == (manifest, digests, "made")
+    assert importing.ask("images") == {"images": [image]}
+    assert importing.ask("untag", image="made") == {"removed": True}
+    assert importing.ask("untag", image="made") == {"removed": False}
+    assert importing.ask("images") == {"images": []}
 
 
 @isolated
