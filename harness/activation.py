@@ -81,16 +81,15 @@ def read(option: argparse.Namespace) -> Settings:
         demanded=demanded,
         cases=frozenset(option.case),
         keyword=option.keyword,
-        image=_image(option.image),
+        image=None if option.image is None else image_layout(option.image),
         output=Path(option.output).absolute(),
         mode=option.suite_mode,
         keep_evidence=option.keep_evidence,
     )
 
 
-def _image(word: str | None) -> Path | None:
-    if word is None:
-        return None
+def image_layout(word: str) -> Path:
+    """Return the path of the OCI image layout named by ``word``. Raises ConfigError."""
     path = Path(word).absolute()
     if not (path / "oci-layout").is_file():
         raise ConfigError(f"{path}: not an OCI image layout (it has no file oci-layout)")

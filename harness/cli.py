@@ -82,6 +82,9 @@ _Workers = Annotated[
         "-n", "--workers", min=0, help="0 runs in this process (default: one for each CPU)."
     ),
 ]
+_Image = Annotated[
+    Path | None, typer.Option(help="An OCI image layout, for the cases on a real image.")
+]
 _Format = Annotated[Format, typer.Option("--format", help="For people, or for machines.")]
 
 
@@ -106,9 +109,7 @@ def run(  # noqa: PLR0917 - typer calls it by keyword
     case: Annotated[
         list[str] | None, typer.Option(help="Only this clause or case (repeatable).")
     ] = None,
-    image: Annotated[
-        Path | None, typer.Option(help="An OCI image layout, for the cases on a real image.")
-    ] = None,
+    image: _Image = None,
     output: _Output = Path(DEFAULT_OUTPUT),
     suite_mode: Annotated[
         Mode, typer.Option(help="One process for each case where it can, or for each call.")
@@ -263,6 +264,7 @@ def kill(
     form: _Format = Format.text,
     workers: _Workers = None,
     target: _Target = "local",
+    image: _Image = None,
 ) -> None:
     """Show that each case catches what it claims to; exit 0 only when it is so for all.
 
@@ -282,6 +284,7 @@ def kill(
         workers=max(1, _workers(workers)),
         told=lambda fate: show.fate(out, fate),
         target=target,
+        image=None if image is None else activation.image_layout(str(image)),
     )
     if names:
         toll.uncovered = []  # a part of the mutants says nothing of what all of them cover

@@ -114,6 +114,7 @@ def run(
     workers: int = 1,
     told: Callable[[Fate], None] = lambda _: None,
     target: str = "local",
+    image: Path | None = None,
     suite: Path = CONFORMANCE,
 ) -> Toll:
     """Run each mutant against the cases that claim to catch it, ``workers`` at a time.
@@ -123,7 +124,7 @@ def run(
     """
     toll = Toll()
     with ThreadPoolExecutor(workers) as pool:
-        under_way = [pool.submit(_fate, one, clauses, target, suite) for one in mutants]
+        under_way = [pool.submit(_fate, one, clauses, target, image, suite) for one in mutants]
         try:
             for future in as_completed(under_way):
                 toll.fates.append(future.result())
@@ -147,7 +148,13 @@ def uncovered(clauses: Iterable[Entry], fates: Sequence[Fate]) -> list[str]:
     return [clause for clause in musts if clause not in covered]
 
 
-def _fate(mutant: SubjectConfig, clauses: Mapping[str, Entry], target: str, suite: Path) -> Fate:
+def _fate(
+    mutant: SubjectConfig,
+    clauses: Mapping[str, Entry],
+    target: str,
+    image: Path | None,
+    suite: Path,
+) -> Fate:
     assert mutant.mutant is not None
     catches = tuple(mutant.mutant.catches)
     who = (mutant.name, mutant.mutant.description, catches)
@@ -160,6 +167,7 @@ def _fate(mutant: SubjectConfig, clauses: Mapping[str, Entry], target: str, suit
             output=Path(output),
             target=target,
             cases=catches,
+            image=image,
             folder=suite,
             modules=sorted({clauses[clause].module for clause in catches}),
         )
