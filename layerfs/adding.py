@@ -69,9 +69,9 @@ def add(
 
 def add_staged(parts: Parts, operation: Operation, extra: Extra | None = None) -> Layer:
     """Add the tar that was written to ``operation.blob``, uncompressed."""
-    wanted = Expected(descriptor.LAYER)
-    with _opened(operation.blob) as raw, Tee(raw, wanted, None) as tee:
-        return _added(parts, operation, tee, wanted, extra or Extra())
+    wanted, extra = Expected(descriptor.LAYER), extra or Extra()
+    with _opened(operation.blob) as raw, Tee(raw, wanted, None, progress=extra.progress) as tee:
+        return _added(parts, operation, tee, wanted, extra)
 
 
 @contextmanager

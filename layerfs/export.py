@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,8 @@ def export_layout(
     digests: Sequence[str] | None,
     image: str | None,
     reference: str,
+    *,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> str:
     """Write the layout; return the manifest's digest. See ``LayerFS.export_image``."""
     if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
@@ -81,7 +83,7 @@ def export_layout(
         assert row is not None, "one of the two is given"
         what = _same_image(parts, row)
     with _directory(parts, path) as made:
-        _write(parts, made, what, reference)
+        _write(parts, made, what, reference, progress or (lambda _done, _total: None))
     return digests_.of(what.manifest)
 
 
@@ -184,7 +186,13 @@ def _directory(parts: Parts, path: Path) -> Iterator[Path]:
         raise
 
 
-def _write(parts: Parts, path: Path, what: _Image, reference: str) -> None:
+def _write(
+    parts: Parts,
+    path: Path,
+    what: _Image,
+    reference: str,
+    progress: Callable[[int, int | None], None],
+) -> None:
     index = {
         "schemaVersion": 2,
         "mediaType": descriptor.INDEX,
@@ -197,7 +205,7 @@ def _write(parts: Parts, path: Path, what: _Image, reference: str) -> None:
     }
     try:
         for digest in dict.fromkeys(what.blobs):
-            _copy_blob(parts, path, digest)
+            _copy_blob(parts, path, digest, progress)
         for data in (*what.documents, what.manifest):
             _place(path, digests_.of(data)).write_bytes(data)
         (path / "oci-layout").write_bytes(_json(LAYOUT))
@@ -218,12 +226,16 @@ def _place(path: Path, digest: str) -> Path:
     return place
 
 
-def _copy_blob(parts: Parts, path: Path, digest: str) -> None:
+def _copy_blob(
+    parts: Parts, path: Path, digest: str, progress: Callable[[int, int | None], None]
+) -> None:
     hasher = digests_.new_hasher(digests_.algorithm(digest))
     with parts.blobs.open(digest) as raw, _place(path, digest).open("wb") as out:
+        size = os.fstat(raw.fileno()).st_size
         while data := raw.read(_CHUNK):
             hasher.update(data)
             out.write(data)
+            progress(raw.tell(), size)
     if hasher.hexdigest() != digests_.hexpart(digest):
         raise StorageError(
             f"the blob of {digest} is damaged; add it again to restore it", digest=digest

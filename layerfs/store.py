@@ -305,16 +305,16 @@ class LayerFS:
         """Return the views of this store that are mounted now."""
         return views.mounts(self._parts)
 
-    def commit(self, target: str | os.PathLike[str]) -> Layer:
+    def commit(self, target: str | os.PathLike[str], *, progress: Progress | None = None) -> Layer:
         """Make a layer of what was changed in the writable view at ``target``, which goes on.
 
         InvalidMountPointError: not a view. ReadOnlyFilesystemError: the view is read-only.
         """
-        return views.commit(self._parts, target)
+        return views.commit(self._parts, target, progress)
 
-    def merge(self, digests: Sequence[str]) -> Layer:
+    def merge(self, digests: Sequence[str], *, progress: Progress | None = None) -> Layer:
         """Make one layer whose effect is that of the given ones, base first; they stay."""
-        return views.merge(self._parts, digests)
+        return views.merge(self._parts, digests, progress)
 
     # --- life cycle -------------------------------------------------------------------------
 
@@ -367,10 +367,14 @@ class LayerFS:
         digests: Sequence[str] | None = None,
         image: str | None = None,
         reference: str = "latest",
+        *,
+        progress: Progress | None = None,
     ) -> str:
         """Write an OCI image layout to ``path`` (missing, or empty); return the manifest's digest.
 
         Either layers, base first, or an image by manifest digest or name; with both, the image's
         configuration with these layers. LayerNotFoundError, ValidationError, PathError.
         """
-        return export.export_layout(self._parts, Path(path), digests, image, reference)
+        return export.export_layout(
+            self._parts, Path(path), digests, image, reference, progress=progress
+        )

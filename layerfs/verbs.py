@@ -140,11 +140,13 @@ def _mounts(stores: Stores, request: Mapping[str, Any]) -> Response:
 
 
 def _commit(stores: Stores, request: Mapping[str, Any]) -> Response:
-    return {"layer": _layer(stores.get(request["store"]).commit(request["target"]))}
+    store = stores.get(request["store"])
+    return {"layer": _layer(store.commit(request["target"], progress=stores.progress))}
 
 
 def _merge(stores: Stores, request: Mapping[str, Any]) -> Response:
-    return {"layer": _layer(stores.get(request["store"]).merge(request["digests"]))}
+    store = stores.get(request["store"])
+    return {"layer": _layer(store.merge(request["digests"], progress=stores.progress))}
 
 
 def _order(stores: Stores, request: Mapping[str, Any]) -> Response:
@@ -226,7 +228,11 @@ def _import(stores: Stores, request: Mapping[str, Any]) -> Response:
 
 def _export(stores: Stores, request: Mapping[str, Any]) -> Response:
     manifest = stores.get(request["store"]).export_image(
-        request["path"], request["digests"], request["image"], request["reference"]
+        request["path"],
+        request["digests"],
+        request["image"],
+        request["reference"],
+        progress=stores.progress,
     )
     return {"manifest": manifest}
 

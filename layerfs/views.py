@@ -33,6 +33,7 @@ from layerfs.staging import Operation
 from layerfs.viewstate import drop_stale, forget, is_live, is_mounted, remove_target, run_of
 
 Target = str | os.PathLike[str]
+Progress = Callable[[int, int | None], None]
 
 
 # --- targets ------------------------------------------------------------------------------------
@@ -263,7 +264,7 @@ def mounts(parts: Parts) -> list[Mount]:
 # --- new layers from views and layers -----------------------------------------------------------
 
 
-def commit(parts: Parts, target: Target) -> Layer:
+def commit(parts: Parts, target: Target, progress: Progress | None = None) -> Layer:
     """Make a layer of the changes in the writable view at ``target``; see ``LayerFS.commit``."""
     parts.refuse_readonly()
     where = place(target)
@@ -281,7 +282,11 @@ def commit(parts: Parts, target: Target) -> Layer:
         if parts.meta.mount(row.id) is None:
             raise InvalidMountPointError(f"the view at {where!r} was just unmounted", path=where)
         run, epoch = run_of(parts, row), _source_date_epoch()
-        return _added(parts, lambda sink: parts.backend.changes(run, sink, source_date_epoch=epoch))
+
+        def write(sink: Sink) -> None:
+            parts.backend.changes(run, sink, source_date_epoch=epoch)
+
+        return _added(parts, write, progress)
 
 
 def _source_date_epoch() -> int | None:
@@ -297,21 +302,37 @@ def _source_date_epoch() -> int | None:
     return int(text)
 
 
-def merge(parts: Parts, digests: Sequence[str]) -> Layer:
+def merge(parts: Parts, digests: Sequence[str], progress: Progress | None = None) -> Layer:
     """Make one layer of several, base first; see ``LayerFS.merge``."""
     parts.refuse_readonly()
     diff_ids = [layer.diff_id for layer in layers_of(parts, digests)]
-    return _added(parts, lambda sink: parts.backend.merge(diff_ids, sink))
+    return _added(parts, lambda sink: parts.backend.merge(diff_ids, sink), progress)
 
 
-def _added(parts: Parts, write: Callable[[Sink], None]) -> Layer:
+class _Counted:
+    """A sink that tells how much it has taken."""
+
+    def __init__(self, sink: Sink, progress: Progress) -> None:
+        self._sink = sink
+        self._progress = progress
+        self._done = 0
+
+    def write(self, data: bytes, /) -> None:
+        """Take all of ``data``."""
+        self._sink.write(data)
+        self._done += len(data)
+        self._progress(self._done, None)
+
+
+def _added(parts: Parts, write: Callable[[Sink], None], progress: Progress | None) -> Layer:
+    """Add what ``write`` writes; ``progress`` is told of the writing, and then of the reading."""
     with parts.staging.operation() as operation:
         try:
             with operation.blob.open("wb", buffering=1 << 20) as sink:
-                write(sink)
+                write(sink if progress is None else _Counted(sink, progress))
         except OSError as error:
             raise from_os_error(error, "writing layer", str(operation.blob)) from error
-        return adding.add_staged(parts, operation)
+        return adding.add_staged(parts, operation, adding.Extra(progress=progress))
 
 
 def stats(parts: Parts) -> Stats:

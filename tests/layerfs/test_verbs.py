@@ -268,8 +268,17 @@ def test_progress_is_told_of_long_reads(tmp_path):
         size = (tmp_path / "blob").stat().st_size
         asked = {"store": path, "path": str(tmp_path / "blob"), "size": size}
         answer(opened, "add", asked)
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-    assert seen[-1] == (size, size)
+        assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+        assert seen[-1] == (size, size)
+        digest = sha256((tmp_path / "blob").read_bytes())
+        seen.clear()
+        answer(opened, "merge", {"store": path, "digests": [digest]})
+        written = seen.index(max(seen, key=lambda one: one[0]))
+        assert seen[written] in seen[written + 1 :], "written, then read"
+        seen.clear()
+        asked = {"store": path, "digests": [digest], "path": str(tmp_path / "out")}
+        answer(opened, "export", asked)
+        assert seen[-1] == (size, size)
 
 
 def test_order_and_cycles(tmp_path):
