@@ -118,7 +118,7 @@ def orphan_runs(parts: Parts) -> list[str]:
     with parts.quiet():
         return [
             name
-            for name in _listed(parts, "run")
+            for name in _listed(parts)
             if parts.meta.mount(name) is None and not parts.staging.alive(name)
         ]
 
@@ -141,18 +141,17 @@ def _dead_operations(parts: Parts) -> list[Problem]:
             f"operation {name!r} died, and is not undone yet; open the store to retry",
             path=os.fspath(parts.staging.path / name),
         )
-        for name in _listed(parts, "staging")
-        if not parts.staging.alive(name) and (parts.staging.path / name).exists()
+        for name in parts.staging.remains()
     ]
 
 
-def _listed(parts: Parts, name: str) -> list[str]:
+def _listed(parts: Parts) -> list[str]:
     try:
-        return sorted(os.listdir(parts.root / name))
+        return sorted(os.listdir(parts.run))
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise from_os_error(error, "listing", str(parts.root / name)) from error
+        raise from_os_error(error, "listing", str(parts.run)) from error
 
 
 def _index(parts: Parts) -> list[Problem]:

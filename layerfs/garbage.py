@@ -49,6 +49,10 @@ def collect(parts: Parts, *, dry_run: bool, force: bool) -> GarbageReport:
                 ]
                 failed = forget(parts, operation, layers)
             errors += [item_error(digest, error) for digest, error in failed.items()]
+            try:
+                operation.empty_trash()
+            except LayerFSError as error:
+                errors.append(item_error(None, error))
             removed += [digest for digest in batch if digest not in failed]
             freed += freed_now
     return GarbageReport(tuple(removed), freed, tuple(errors))

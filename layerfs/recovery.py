@@ -30,12 +30,9 @@ def recover(parts: Parts) -> list[str]:
     failed = []
     for operation in parts.staging.dead():
         try:
-            _settle(parts, operation)
+            _end(parts, operation)
         except LayerFSError as error:
-            operation.leave_to_recovery()
             failed.append(f"operation {operation.id}: {error.message}")
-        finally:
-            operation.end()
     _drop_rows(parts)
     return failed
 
@@ -57,10 +54,16 @@ def _drop_rows(parts: Parts) -> None:
                 parts.meta.roots.delete_lease(name)
 
 
-def _settle(parts: Parts, operation: Operation) -> None:
-    intent = operation.intent()
-    if intent is not None and (undo := _UNDO.get(str(intent.get("kind")))) is not None:
-        undo(parts, operation, intent)
+def _end(parts: Parts, operation: Operation) -> None:
+    try:
+        intent = operation.intent()
+        if intent is not None and (undo := _UNDO.get(str(intent.get("kind")))) is not None:
+            undo(parts, operation, intent)
+    except BaseException:
+        operation.leave_to_recovery()
+        raise
+    finally:
+        operation.end()
 
 
 def _add(parts: Parts, operation: Operation, intent: _Intent) -> None:

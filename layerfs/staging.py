@@ -60,6 +60,14 @@ class Operation:
         self._make(path)
         return path
 
+    def empty_trash(self) -> None:
+        """Delete the trash now; raises what ``remove_tree`` raises, and leaves it to recovery."""
+        try:
+            remove_tree(self.path / "trash")
+        except BaseException:
+            self.leave_to_recovery()
+            raise
+
     def _make(self, path: Path) -> None:
         try:
             path.mkdir(mode=0o700, exist_ok=True)
@@ -162,7 +170,7 @@ class Staging:
             with self._guard(fcntl.LOCK_SH):
                 path.mkdir(mode=0o700)
                 try:
-                    lock = _take(path, create=True)
+                    lock = _take(path)
                 except BaseException:
                     remove_tree(path)
                     raise
@@ -180,7 +188,7 @@ class Staging:
                 return [
                     Operation(path, lock)
                     for path in sorted(self.path.iterdir())
-                    if (lock := _take(path, create=True)) is not None
+                    if (lock := _take(path)) is not None
                 ]
         except OSError as error:
             raise from_os_error(error, "looking for dead operations in", str(self.path)) from error
@@ -188,13 +196,29 @@ class Staging:
     def alive(self, identity: str) -> bool:
         """Say whether an operation is going on in some process (this one included)."""
         try:
-            lock = _take(self.path / identity, create=False)
+            # For reading: a store that is only read is asked as well.
+            fd = os.open(self.path / identity / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         except OSError as error:
             raise from_os_error(error, "looking at operation", identity) from error
-        if lock is not None:
-            os.close(lock)
-            return False
-        return (self.path / identity).exists()
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def remains(self) -> list[str]:
+        """Return the names in the directory that are of no living operation."""
+        try:
+            with self._guard(fcntl.LOCK_EX):
+                return [name for name in sorted(os.listdir(self.path)) if not self.alive(name)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise from_os_error(error, "listing", str(self.path)) from error
 
     @contextmanager
     def _guard(self, how: int) -> Iterator[None]:
@@ -206,11 +230,10 @@ class Staging:
             os.close(fd)
 
 
-def _take(path: Path, *, create: bool) -> int | None:
+def _take(path: Path) -> int | None:
     """Return a descriptor that holds the operation's lock; None: it is held, or has gone."""
-    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     try:
-        fd = os.open(path / "lock", flags, 0o600)
+        fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

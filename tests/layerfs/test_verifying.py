@@ -1,0 +1,102 @@
+import io
+import os
+
+import pytest
+
+from layerfs.errors import LayerNotFoundError, ValidationError
+from layerfs.records import Damage
+from layerfs.store import LayerFS
+
+from .recipes import GZIP, gz, stream
+
+FILES = {"d/a": b"1", "b": b"x" * 5000, "link": "b"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(root):
+    with LayerFS.open(root) as opened:
+        yield opened
+
+
+@pytest.fixture
+def layer(store):
+    return store.add_layer(io.BytesIO(gz(FILES)), GZIP)
+
+
+@pytest.fixture
+def tree(root, layer):
+    return root / "layers" / layer.diff_id[7:] / "diff"
+
+
+@pytest.fixture
+def blob(root, layer):
+    return root / "blobs/sha256" / layer.digest[7:]
+
+
+def test_whole_layers_have_no_damage(store, layer):
+    assert store.verify() == store.verify([layer.digest]) == store.verify([]) == []
+
+
+def test_a_damaged_file_is_named(store, layer, tree):
+    (tree / "d/a").write_bytes(b"2")
+    assert {(found.digest, found.path) for found in store.verify()} == {(layer.digest, "d/a")}
+
+
+def test_a_missing_and_a_strange_file_are_named(store, tree):
+    (tree / "b").unlink()
+    (tree / "new").write_text("")
+    assert {found.path for found in store.verify()} >= {"b", "new"}
+
+
+def test_a_name_that_is_not_utf8_comes_as_the_host_writes_it(store, tree):
+    (tree / os.fsdecode(b"\xff")).write_text("")
+    assert os.fsdecode(b"\xff") in {found.path for found in store.verify()}
+
+
+def test_a_missing_tree_is_named_by_its_root(store, layer, tree, root):
+    os.rename(tree.parent, root / "gone")
+    (found,) = store.verify()
+    assert (found.digest, found.path) == (layer.digest, ".")
+
+
+@pytest.mark.parametrize("damage", ["gone", "shorter", "longer", "altered", "empty"])
+def test_a_damaged_blob_has_no_path(store, layer, blob, damage):
+    data = blob.read_bytes()
+    blob.unlink()
+    if damage != "gone":
+        altered = {
+            "shorter": data[:-3],
+            "longer": data + b"x",
+            "altered": data[:30] + b"\xff" + data[31:],
+            "empty": b"",
+        }
+        blob.write_bytes(altered[damage])
+    (found,) = store.verify()
+    assert isinstance(found, Damage)
+    assert (found.digest, found.path) == (layer.digest, None)
+    assert found.problem
+
+
+def test_only_the_layers_asked_for_are_read(store, layer, tree):
+    other = store.add_layer(stream({"other": b""}))
+    (tree / "b").write_bytes(b"")
+    assert store.verify([other.digest]) == []
+    assert {found.digest for found in store.verify([other.digest, layer.digest])} == {layer.digest}
+
+
+def test_the_unknown_and_the_malformed_cannot_be_verified(store):
+    with pytest.raises(LayerNotFoundError):
+        store.verify(["sha256:" + "0" * 64])
+    with pytest.raises(ValidationError):
+        store.verify(["x"])
+
+
+def test_each_layer_of_a_shared_tree_is_told(store, layer, tree):
+    other = store.add_layer(stream(FILES))
+    (tree / "b").unlink()
+    assert {found.digest for found in store.verify()} == {layer.digest, other.digest}
