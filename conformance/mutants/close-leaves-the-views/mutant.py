@@ -1,7 +1,4 @@
-"""Mutant: close lets go of the store, and leaves its views mounted.
-
-Caught by UNM-011 and LDG-003.
-"""
+"""Mutant: close lets go of the store, and leaves its views mounted. Caught by UNM-011."""
 
 from layerfs.cli import main
 from layerfs.store import LayerFS

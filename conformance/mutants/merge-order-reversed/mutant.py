@@ -1,4 +1,4 @@
-"""Mutant: the layers of a merge are taken topmost first. Caught by MRG-001, MRG-003 and MRG-007."""
+"""Mutant: the layers of a merge are taken topmost first. Caught by MRG-001 and MRG-007."""
 
 from layerfs.backends.overlay import OverlayBackend
 from layerfs.cli import main

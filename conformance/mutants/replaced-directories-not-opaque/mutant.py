@@ -1,7 +1,4 @@
-"""Mutant: a merge forgets that a new directory hides the one below.
-
-Caught by MRG-002 and MRG-009.
-"""
+"""Mutant: a merge forgets that a new directory hides the one below. Caught by MRG-002."""
 
 from layerfs.cli import main
 from layerfs.merge import _Changes

@@ -1,6 +1,6 @@
 """Mutant: the target is made before anything is looked at, and stays when that is refused.
 
-Caught by STK-019 and STK-010.
+Caught by STK-019.
 """
 
 import os
