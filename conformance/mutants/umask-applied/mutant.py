@@ -1,4 +1,7 @@
-"""Mutant: the process's umask is taken off the modes of the archive. Caught by APL-003."""
+"""Mutant: the process's umask is taken off the modes of the archive.
+
+Caught by APL-003 and APL-032.
+"""
 
 import os
 from dataclasses import replace
