@@ -18,7 +18,15 @@ from conformance.layers import (
 
 MERGE = "PROTOCOL.md, merge; image-spec layer.md, Applying Changesets"
 
-BELOW = Layer(Dir("d", mode=0o711), File("d/lowest"), File("x", b"lowest"), Dir("e"), File("e/f"))
+BELOW = Layer(
+    Dir("d", mode=0o711),
+    File("d/lowest"),
+    File("x", b"lowest"),
+    Dir("e"),
+    File("e/f"),
+    Dir("p"),
+    File("p/lowest"),
+)
 BASE = Layer(
     Dir("d", mode=0o750, xattrs={"user.a": b"1"}),
     File("d/a", mode=0o4755),

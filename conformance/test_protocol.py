@@ -22,6 +22,7 @@ def test_a_subject_says_who_it_is(subject):
     assert info.name
     assert info.version
     assert info.protocol == 1
+    subject.expect_service()
 
 
 @clause("PRO-002", MUST, "PROTOCOL.md, 5: a verb that it does not know")
@@ -79,7 +80,8 @@ def test_a_request_that_is_not_of_the_protocol_is_refused(subject, verb, wrong):
 def test_a_request_that_is_no_object_is_refused(subject, host, request_):
     """What is not one JSON object on standard input is refused with status 10."""
     argv, env = subject.command("call", "list")
-    done = host.run(argv, stdin=request_, env=env)
+    right = json.dumps({"store": subject.store}).encode()
+    done = host.run(argv, stdin=request_.replace(b"{}", right), env=env)
 
     assert done.status == 10, done.stderr
     assert json.loads(done.stdout)["error"]["code"] == "validation-error"
