@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from harness import target
+from harness import realimage, target
 from harness.config import SubjectConfig, resolve
 from harness.errors import ConfigError, HarnessError
 from harness.evidence import FOLDER
 from harness.subject import Mode
+
+#: In place of a folder: the real image that this machine can build by itself.
+BUILT: Final = "built"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,13 @@ def read(option: argparse.Namespace) -> Settings:
 
 
 def image_layout(word: str) -> Path:
-    """Return the path of the OCI image layout named by ``word``. Raises ConfigError."""
+    """Return the path of the OCI image layout named by ``word``.
+
+    ``built`` is the one of :mod:`harness.realimage` in the user's cache folder, made when it is
+    missing. Raises ConfigError, or ImageBuildError.
+    """
+    if word == BUILT:
+        return realimage.cached(lambda step: print(f"image: {step}", file=sys.stderr))  # noqa: T201
     path = Path(word).absolute()
     if not (path / "oci-layout").is_file():
         raise ConfigError(f"{path}: not an OCI image layout (it has no file oci-layout)")

@@ -83,7 +83,11 @@ _Workers = Annotated[
     ),
 ]
 _Image = Annotated[
-    Path | None, typer.Option(help="An OCI image layout, for the cases on a real image.")
+    Path | None,
+    typer.Option(
+        help="An OCI image layout, for the cases on a real image; 'built': made of this "
+        "distribution's packages, and kept in your cache folder."
+    ),
 ]
 _Format = Annotated[Format, typer.Option("--format", help="For people, or for machines.")]
 

@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--image",
         metavar="OCI-LAYOUT",
-        help="a folder with an OCI image layout, for the cases on a real image",
+        help="a folder with an OCI image layout, for the cases on a real image; or the word built",
     )
     group.addoption(
         "--output",
