@@ -289,3 +289,17 @@ class Driver:
         left = [m.target for m in self.host.mounts() if m.target.startswith(f"{self.directory}/")]
         assert not left, f"still mounted after close: {', '.join(left)}"
         self.host.remove(self.directory)
+
+
+@contextlib.contextmanager
+def on_disk(subject: Subject, host: Host, size: str) -> Iterator[Driver]:
+    """Give an open store on a file system of its own, of ``size`` (``"8m"``); take all away."""
+    directory = host.tmp("disk")
+    with contextlib.ExitStack() as stack:
+        stack.callback(host.remove, directory)
+        stack.enter_context(host.mount_tmpfs(directory, size))
+        case = host.mkdir(f"{directory}/case")
+        driver = Driver(subject, host, case, f"{case}/store")
+        stack.callback(driver.end)
+        driver.open()
+        yield driver

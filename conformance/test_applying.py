@@ -201,7 +201,12 @@ def test_trusted_attributes_are_kept_where_they_are_allowed(subject):
     assert subject.tree(layer) == model.apply(layer)
 
 
-@clause("APL-013", SHOULD, f"{ATTRIBUTES}: xattrs; acl(5)", target_needs=("posix_acl",))
+@clause(
+    "APL-013",
+    SHOULD,
+    f"{ATTRIBUTES}: xattrs; acl(5)",
+    target_needs=("posix_acl", "can_chown_ids"),
+)
 def test_access_control_lists_are_kept(subject):
     """POSIX access control lists, which archives carry as attributes, are kept."""
     acl = {"system.posix_acl_access": ACL}
