@@ -12,7 +12,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,11 +27,11 @@ from layerfs.errors import (
     ValidationError,
     from_os_error,
 )
+from layerfs.holding import held
 from layerfs.opening import Parts
 from layerfs.records import Layer
 from layerfs.removal import remove_tree
 from layerfs.roots import ImageRow
-from layerfs.views import layers_of
 
 _CHUNK: Final = 1 << 20
 #: image-spec annotations.md, the grammar of org.opencontainers.image.ref.name.
@@ -77,14 +77,24 @@ def export_layout(
         row = parts.meta.roots.image(image)
         if row is None:
             raise LayerNotFoundError(f"no image {image!r} in {str(parts.root)!r}")
-    if digests is not None:
-        what = _new_image(parts, layers_of(parts, digests), row)
-    else:
-        assert row is not None, "one of the two is given"
-        what = _same_image(parts, row)
-    with _directory(parts, path) as made:
-        _write(parts, made, what, reference, progress or (lambda _done, _total: None))
+    with _held(parts, digests, row) as layers:
+        what = (
+            _new_image(parts, layers, row)
+            if row is None or digests is not None
+            else (_same_image(parts, row))
+        )
+        with _directory(parts, path) as made:
+            _write(parts, made, what, reference, progress or (lambda _done, _total: None))
     return digests_.of(what.manifest)
+
+
+def _held(
+    parts: Parts, digests: Sequence[str] | None, row: ImageRow | None
+) -> AbstractContextManager[list[Layer]]:
+    """Keep the layers that are exported; an image may have none."""
+    if digests is None and row is not None:
+        return held(parts, row.digests) if row.digests else nullcontext([])
+    return held(parts, digests or ())
 
 
 def architecture() -> str:

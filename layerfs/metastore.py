@@ -36,42 +36,47 @@ APPLICATION_ID: Final = 0x6C796673
 #: How long a statement waits for another process's transaction. Ours last milliseconds.
 BUSY_SECONDS: Final = 60.0
 
+_WRITING: Final = {
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+}
+_OF_THE_DISK: Final = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+}
+
 _Value = str | bytes | int | None
 
 
 def _refusal(error: sqlite3.Error, path: Path) -> LayerFSError:
     """Map SQLite's result code (https://www.sqlite.org/rescode.html) to one of our classes."""
     code = getattr(error, "sqlite_errorcode", 0)
+    kind, text = _kind(code)
+    if isinstance(error, sqlite3.ProgrammingError):
+        # Of the caller: the store is closed, or used by a thread that did not open it.
+        kind, text = StorageError, "{error}"
+    return kind(f"metadata {str(path)!r}: " + text.format(error=error), path=path)
+
+
+def _kind(code: int) -> tuple[type[LayerFSError], str]:
+    """Return the class and the text of an error, by SQLite's extended result code."""
     primary = code & 0xFF
-    if primary == sqlite3.SQLITE_FULL or code in {
-        sqlite3.SQLITE_IOERR_WRITE,
-        sqlite3.SQLITE_IOERR_FSYNC,
-        sqlite3.SQLITE_IOERR_TRUNCATE,
-        sqlite3.SQLITE_IOERR_SHMSIZE,
-    }:
-        return WriteFailedError(
-            f"writing metadata {str(path)!r}: {error}; free space, then retry", path=path
-        )
+    if primary == sqlite3.SQLITE_FULL or code in _WRITING:
+        return WriteFailedError, "{error}; free space, then retry"
     if primary == sqlite3.SQLITE_READONLY:
-        return PermissionDeniedError(
-            f"metadata {str(path)!r} may not be written by this user; open the store readonly, "
-            "or as its owner",
-            path=path,
+        return PermissionDeniedError, (
+            "this user may not write it; open the store readonly, or as its owner"
         )
-    if primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
-        return StorageError(f"opening metadata {str(path)!r}: {error}", path=path)
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return StorageError(
-            f"metadata {str(path)!r} was kept locked by another process for "
-            f"{BUSY_SECONDS:.0f} s; retry",
-            path=path,
-        )
-    if primary in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}:
-        return StorageError(f"metadata {str(path)!r}: {error}", path=path)
-    return MetadataError(
-        f"metadata {str(path)!r} is damaged ({error}); `layerfs repair` rebuilds it from the "
-        "blobs and trees",
-        path=path,
+        return StorageError, f"kept locked by another process for {BUSY_SECONDS:.0f} s; retry"
+    if primary in _OF_THE_DISK:
+        return StorageError, "{error}"
+    return MetadataError, (
+        "damaged ({error}); `layerfs repair` rebuilds it from the blobs and trees"
     )
 
 

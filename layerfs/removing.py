@@ -1,4 +1,4 @@
-"""Remove layers and images; leases. Nothing goes that something holds.
+"""Remove layers and images. Nothing goes that something holds.
 
 A removal writes down what it is going to remove (durably), forgets it in one commit, renames its
 files into its own trash, and deletes that without the lock. From the commit on the layer is absent;
@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerfs import digest as digests_
 from layerfs.blobstore import REFERENCE_NAME
-from layerfs.errors import LayerFSError, LayerInUseError, LayerNotFoundError, ValidationError
+from layerfs.errors import LayerFSError, LayerInUseError
 from layerfs.opening import Parts
 from layerfs.records import Image
 from layerfs.roots import ImageRow
 from layerfs.staging import Operation
 from layerfs.viewstate import drop_stale
-
-_MAX_NAME = 255
 
 
 def remove(parts: Parts, digest: str) -> bool:
@@ -54,8 +51,9 @@ def _holder(parts: Parts, digest: str) -> tuple[str, str] | None:
     meta = parts.meta
     if mounts := meta.mounts(digest=digest):
         return f"mount {mounts[0].target!r}", "unmount it"
+    operations = dict(meta.roots.operation_leases())
     for lease in meta.roots.leases_of(digest):
-        return f"lease {lease!r}", "release it"
+        return f"lease {lease!r}", "wait for it" if lease in operations else "release it"
     for manifest in meta.roots.images_of(digest):
         return f"image {manifest}", "untag it"
     for dependent in meta.dependents(digest):
@@ -93,37 +91,6 @@ def discard_unused(parts: Parts, operation: Operation, digest: str, diff_id: str
         parts.blobs.discard(digest, operation.trash)
     if diff_id is not None and not parts.meta.layers_of(diff_id):
         parts.backend.discard(diff_id, operation.trash)
-
-
-# --- leases -------------------------------------------------------------------------------------
-
-
-def lease(parts: Parts, name: str, digests: Sequence[str]) -> None:
-    """Keep layers under a name; LayerNotFoundError, ValidationError (the name)."""
-    parts.refuse_readonly()
-    _check_name(name)
-    wanted = [digests_.parse(digest) for digest in digests]
-    with parts.lock():
-        for digest in wanted:
-            if not parts.meta.has_layer(digest):
-                raise LayerNotFoundError(f"no layer {digest} to lease", digest=digest)
-        with parts.meta.transaction():
-            parts.meta.roots.put_lease(name, wanted)
-
-
-def release(parts: Parts, name: str) -> None:
-    """Give a lease up; an unknown name is fine."""
-    parts.refuse_readonly()
-    _check_name(name)
-    with parts.lock(), parts.meta.transaction():
-        parts.meta.roots.delete_user_lease(name)
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or not name.isprintable():
-        raise ValidationError(
-            f"a lease's name must be 1 to {_MAX_NAME} printable characters, not {ascii(name)[:80]}"
-        )
 
 
 # --- images -------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ from layerfs import (
     check,
     export,
     garbage,
+    holding,
     ordering,
     recovery,
     removing,
@@ -320,11 +321,11 @@ class LayerFS:
 
     def lease(self, name: str, digests: Sequence[str]) -> None:
         """Keep layers from garbage collection under ``name``; more may be added to it later."""
-        removing.lease(self._parts, name, digests)
+        holding.lease(self._parts, name, digests)
 
     def release(self, name: str) -> None:
         """Give a lease up; an unknown name is fine."""
-        removing.release(self._parts, name)
+        holding.release(self._parts, name)
 
     def collect_garbage(self, *, dry_run: bool = False, force: bool = False) -> GarbageReport:
         """Remove the layers that no image, lease, view, or kept layer needs.

@@ -15,17 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from layerfs import adding
-from layerfs import digest as digests_
 from layerfs.backends import Sink
 from layerfs.catalog import MountRow
 from layerfs.errors import (
     InvalidMountPointError,
     LayerFSError,
-    LayerNotFoundError,
     ReadOnlyFilesystemError,
     ValidationError,
     from_os_error,
 )
+from layerfs.holding import held, layers_of
 from layerfs.mountinfo import boot_id, is_mountpoint, namespace_id
 from layerfs.opening import Parts
 from layerfs.records import Layer, Mount, Stats
@@ -90,21 +89,6 @@ def _check_target(parts: Parts, where: str) -> bool:
 
 
 # --- stack --------------------------------------------------------------------------------------
-
-
-def layers_of(parts: Parts, digests: Sequence[str]) -> list[Layer]:
-    """Return the layers, in the order given; LayerNotFoundError, ValidationError for none."""
-    if isinstance(digests, str):
-        raise ValidationError("layers are given as a list of digests")
-    if not digests:
-        raise ValidationError("no layers given; name at least one")
-    layers = []
-    for digest in digests:
-        layer = parts.meta.layer(digests_.parse(digest))
-        if layer is None:
-            raise LayerNotFoundError(f"no layer {digest} in {str(parts.root)!r}", digest=digest)
-        layers.append(layer)
-    return layers
 
 
 def stack(parts: Parts, digests: Sequence[str], target: Target, *, writable: bool) -> Mount:
@@ -305,8 +289,9 @@ def _source_date_epoch() -> int | None:
 def merge(parts: Parts, digests: Sequence[str], progress: Progress | None = None) -> Layer:
     """Make one layer of several, base first; see ``LayerFS.merge``."""
     parts.refuse_readonly()
-    diff_ids = [layer.diff_id for layer in layers_of(parts, digests)]
-    return _added(parts, lambda sink: parts.backend.merge(diff_ids, sink), progress)
+    with held(parts, digests) as layers:
+        diff_ids = [layer.diff_id for layer in layers]
+        return _added(parts, lambda sink: parts.backend.merge(diff_ids, sink), progress)
 
 
 class _Counted:
