@@ -5,10 +5,11 @@ Caught by HST-003, HST-004 and HST-012.
 
 import os
 
-from layerfs import handles
+from layerfs import apply, handles
 from layerfs.cli import main
 from layerfs.layertree import Directory, LayerTree
 
+apply._NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 handles._CONFINED = 0
 handles._DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 # os.path.join: what is absolute leaves everything behind that stood before it.
