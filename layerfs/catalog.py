@@ -13,9 +13,8 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from layerfs.errors import MetadataError
 from layerfs.metastore import APPLICATION_ID, Database
@@ -100,8 +99,7 @@ _LAYER: Final = "SELECT digest, diff_id, size, media_type, annotations FROM laye
 _MOUNT: Final = "SELECT id, target, writable, created_target, boot, namespace FROM mounts"
 
 
-@dataclass(frozen=True, slots=True)
-class MountRow:
+class MountRow(NamedTuple):
     """A view as recorded. Whether it is still mounted, only the kernel knows."""
 
     id: str

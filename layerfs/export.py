@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -99,7 +98,7 @@ def _held(
 
 def architecture() -> str:
     """Return this machine's GOARCH."""
-    machine = platform.machine()
+    machine = os.uname().machine
     return ARCHITECTURES.get(machine, machine)
 
 

@@ -6,16 +6,14 @@ Methods that write must run within a transaction of the database.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from layerfs.metastore import Database
 
 _IMAGE: Final = "SELECT manifest, media_type, size, config FROM images"
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
+class ImageRow(NamedTuple):
     """An image as recorded; ``digests`` base first; ``references`` sorted."""
 
     manifest: str
