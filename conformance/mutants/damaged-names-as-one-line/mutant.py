@@ -1,21 +1,17 @@
 """Mutant: verify names damaged files as ls(1) shows them. Caught by VER-003."""
 
-from dataclasses import replace
+import re
 
-from layerfs import verifying
 from layerfs.cli import main
+from layerfs.verifytree import _Comparison
 
-_examine = verifying.examine
-
-
-def _shown(parts, layer):
-    found = _examine(parts, layer)
-    return [
-        replace(one, path=one.path and "".join(c if c.isprintable() else "?" for c in one.path))
-        for one in found
-    ]
+_report = _Comparison._report
 
 
-verifying.examine = _shown
+def _shown(self, path, problem):
+    _report(self, re.sub(rb"[\x00-\x1f]", b"?", path), problem)
+
+
+_Comparison._report = _shown
 
 raise SystemExit(main())

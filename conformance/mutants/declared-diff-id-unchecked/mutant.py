@@ -1,15 +1,14 @@
 """Mutant: a declared diffID is taken on trust. Caught by IDN-004."""
 
-from dataclasses import replace
-
 from layerfs import adding
 from layerfs.cli import main
+from layerfs.reading import Expected
 
 _read_layer = adding.read_layer
 
 
-def _trusting(raw, expected, consume):
-    return _read_layer(raw, replace(expected, diff_id=None), consume)
+def _trusting(raw, said, consume):
+    return _read_layer(raw, Expected(said.media_type, said.digest, said.size), consume)
 
 
 adding.read_layer = _trusting

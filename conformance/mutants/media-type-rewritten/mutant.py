@@ -1,19 +1,16 @@
 """Mutant: a layer of Docker's types is recorded under the OCI's type. Caught by IDN-015."""
 
-from dataclasses import replace
-
-from layerfs import adding, descriptor
+from layerfs import descriptor, verbs
 from layerfs.cli import main
 
-_published = adding._published
+_layer = verbs._layer
 
 
-def _rewritten(parts, operation, made, tee, ingest):
-    compression = descriptor.compression_of(made.media_type)
-    made = replace(made, media_type=descriptor.layer_media_type(compression))
-    return _published(parts, operation, made, tee, ingest)
+def _rewritten(layer):
+    compression = descriptor.compression_of(layer.media_type)
+    return {**_layer(layer), "media_type": descriptor.layer_media_type(compression)}
 
 
-adding._published = _rewritten
+verbs._layer = _rewritten
 
 raise SystemExit(main())

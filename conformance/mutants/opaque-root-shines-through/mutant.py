@@ -3,12 +3,10 @@
 Caught by WHT-007.
 """
 
-from dataclasses import replace
-
 from layerfs.backends import marks
 from layerfs.cli import main
 
 _save = marks.save
-marks.save = lambda layer, found: _save(layer, replace(found, opaque_root=False))
+marks.save = lambda layer, found: _save(layer, marks.Marks(found.implicit, found.whiteouts))
 
 raise SystemExit(main())
