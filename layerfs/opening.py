@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from layerfs import reserve
 from layerfs.backends import Backend, Features, probing
 from layerfs.backends.overlay import OverlayBackend
 from layerfs.blobstore import BlobStore, sync_directory
@@ -35,7 +36,15 @@ _DIRECTORIES: Final = ("staging", "run", "layers", "blobs")
 _DATABASE_FILES: Final = (DATABASE, DATABASE + "-wal", DATABASE + "-shm")
 #: All that a store's directory holds; with anything else in it, it is not ours to fill.
 _OURS: Final = frozenset(
-    {_LOCK, "oci-layout", "index.json", "oci-layout.new", "index.json.new", "lost+found"}
+    {
+        _LOCK,
+        reserve.NAME,
+        "oci-layout",
+        "index.json",
+        "oci-layout.new",
+        "index.json.new",
+        "lost+found",
+    }
     | {*_DIRECTORIES, *_DATABASE_FILES}
 )
 

@@ -9,11 +9,13 @@ opened: its directory stays, ``check`` names it, and the next ``open`` tries aga
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
+from layerfs import reserve
 from layerfs.errors import LayerFSError
 from layerfs.mountinfo import boot_id
-from layerfs.opening import Parts
+from layerfs.opening import Parts, open_parts
 from layerfs.removing import discard_unused, write_index
 from layerfs.staging import Operation
 from layerfs.views import finish_unmount, undo_stack
@@ -22,7 +24,20 @@ from layerfs.viewstate import drop_stale
 _Intent = Mapping[str, Any]
 
 
-def recover(parts: Parts) -> list[str]:
+def open_recovered(root: Path, *, readonly: bool, recover: bool) -> Parts:
+    """Open a store, and (not ``readonly``) bring it in order. Raises what ``open_parts`` raises."""
+    parts = open_parts(root, readonly=readonly, recover=recover)
+    try:
+        if not readonly:
+            settle(parts)
+            reserve.keep(parts.root)
+    except BaseException:
+        parts.close()
+        raise
+    return parts
+
+
+def settle(parts: Parts) -> list[str]:
     """Undo or finish all dead operations; forget views of earlier boots.
 
     Returns what could not be done, as sentences.

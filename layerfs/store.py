@@ -6,12 +6,13 @@ Layout of a store, ``root/``, which is itself a valid OCI image layout
     oci-layout, index.json     the images of the store, for skopeo, umoci and the like
     blobs/<algorithm>/<hex>    layers as they were added, manifests, configs
     layers/<hex>/diff/         the tree of the diffID sha256:<hex> (overlay backend)
-    layers/<hex>/implicit      directories that the layer does not describe, only passes through
+    layers/<hex>/marks         what the tree cannot say, e.g. which directories it only implies
     layerfs.db (-wal, -shm)    SQLite: what there is, what keeps what, what is mounted
     staging/<operation>/       work in progress: ``lock`` (flock, held by a living operation),
                                ``intent.json`` (how to undo it), content, trash
     run/<mount id>/            upperdir, workdir and the like of each view
     lock                       flock around the short steps that change what others may see
+    reserve                    space that is given up so that a full disk can be emptied
 
 How content becomes durable, and why in this order (``adding`` does it):
 
@@ -36,7 +37,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeVar
 
 from layerfs import (
     adding,
@@ -48,12 +49,13 @@ from layerfs import (
     recovery,
     removing,
     repair,
+    reserve,
     verifying,
     views,
 )
 from layerfs import digest as digests_
 from layerfs.errors import LayerNotFoundError, UnsupportedError
-from layerfs.opening import Parts, open_parts
+from layerfs.opening import Parts
 from layerfs.reading import Expected
 from layerfs.records import (
     Damage,
@@ -70,6 +72,9 @@ _LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 
 #: Called now and then with (bytes of the blob read so far, bytes in all or None if unknown).
 Progress = Callable[[int, int | None], None]
+
+
+_T = TypeVar("_T")
 
 
 class LayerFS:
@@ -111,14 +116,12 @@ class LayerFS:
                 f"dataset {zfs!r}: layers on ZFS need the zfs backend, which this version lacks; "
                 "leave zfs out to store them in directories"
             )
-        parts = open_parts(Path(root), readonly=readonly, recover=recover)
-        try:
-            if not readonly:
-                recovery.recover(parts)
-        except BaseException:
-            parts.close()
-            raise
-        return cls(parts)
+        path = Path(root)
+
+        def attempt() -> Parts:
+            return recovery.open_recovered(path, readonly=readonly, recover=recover)
+
+        return cls(attempt() if readonly else reserve.spending(path, attempt))
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +144,8 @@ class LayerFS:
             return
         if unmount and self._mounted:
             views.unmount_all(self._parts, tuple(self._mounted), self._forget)
+        if not self.readonly:
+            reserve.keep(self.root)
         self._parts.close()
         self._closed = True
 
@@ -151,6 +156,10 @@ class LayerFS:
         """
         targets = tuple(mount.target for mount in views.mounts(self._parts))
         views.unmount_all(self._parts, targets, self._forget)
+
+    def _freeing(self, step: Callable[[], _T]) -> _T:
+        """Run an operation that frees space, at the cost of the reserve if there is none left."""
+        return step() if self.readonly else reserve.spending(self.root, step)
 
     def _forget(self, target: str) -> None:
         self._mounted.pop(target, None)
@@ -227,7 +236,8 @@ class LayerFS:
 
         LayerInUseError: mounted, leased, of an image, or a dependency of another layer.
         """
-        return removing.remove(self._parts, digests_.parse(digest))
+        digest = digests_.parse(digest)
+        return self._freeing(lambda: removing.remove(self._parts, digest))
 
     # --- order ------------------------------------------------------------------------------
 
@@ -296,7 +306,7 @@ class LayerFS:
         Succeeds when the mount has gone already. InvalidMountPointError: not a view of this store.
         UnmountFailedError: busy, ``holder`` names who; nothing was removed, a retry may succeed.
         """
-        self._forget(views.unmount(self._parts, target))
+        self._forget(self._freeing(lambda: views.unmount(self._parts, target)))
 
     def unmount_layer(self, target: str | os.PathLike[str]) -> None:
         """End a view made by ``mount_layer``; as ``unmount``."""
@@ -325,14 +335,14 @@ class LayerFS:
 
     def release(self, name: str) -> None:
         """Give a lease up; an unknown name is fine."""
-        holding.release(self._parts, name)
+        self._freeing(lambda: holding.release(self._parts, name))
 
     def collect_garbage(self, *, dry_run: bool = False, force: bool = False) -> GarbageReport:
         """Remove the layers that no image, lease, view, or kept layer needs.
 
         ``force`` ignores leases. Goes on past a bad item, and reports it.
         """
-        return garbage.collect(self._parts, dry_run=dry_run, force=force)
+        return self._freeing(lambda: garbage.collect(self._parts, dry_run=dry_run, force=force))
 
     # --- images -----------------------------------------------------------------------------
 
@@ -345,7 +355,7 @@ class LayerFS:
 
         A name is removed alone when the image has others. False when it is not here.
         """
-        return removing.remove_image(self._parts, image)
+        return self._freeing(lambda: removing.remove_image(self._parts, image))
 
     def import_image(
         self,

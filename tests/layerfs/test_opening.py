@@ -58,6 +58,20 @@ def test_a_store_is_opened_again_by_any_path_that_leads_to_it(tmp_path, monkeypa
             assert store.root == tmp_path / "store"
 
 
+@isolated
+def test_a_store_may_be_called_anything(tmp_path):
+    for name in (b"a?b=c&mode=ro#d%20e", b"\xff\xfe", b"a:b,c\\d\n", b" ", b"-r"):
+        root = os.path.join(tmp_path, os.fsdecode(name))
+        with LayerFS.open(root) as store:
+            digest = store.add_layer(stream({"a": b"", "b/.wh.x": b""})).digest
+            store.stack([digest], tmp_path / "target", writable=True)
+            store.commit(tmp_path / "target")
+            store.unmount(tmp_path / "target")
+        with LayerFS.open(root, readonly=True) as store:
+            assert store.check() == store.verify() == []
+    assert len(os.listdir(tmp_path)) == 5
+
+
 def test_zfs_is_unsupported_and_creates_nothing(tmp_path):
     with pytest.raises(UnsupportedError, match=r"needs? the zfs backend"):
         LayerFS.open(tmp_path / "store", zfs="pool/layers")

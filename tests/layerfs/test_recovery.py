@@ -71,7 +71,8 @@ def test_a_creation_killed_anywhere_is_finished_by_the_next_open(tmp_path):
         with whole_store(tmp_path / "new") as store:
             assert store.layers() == [], where
         assert sorted(os.listdir(tmp_path / "new")) == [
-            "blobs", "index.json", "layerfs.db", "layers", "lock", "oci-layout", "run", "staging",
+            "blobs", "index.json", "layerfs.db", "layers", "lock", "oci-layout", "reserve", "run",
+            "staging",
         ]  # fmt: skip
 
     calls = ["mkdir", "rename", "fsync", "fdatasync", "ftruncate"]

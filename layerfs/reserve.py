@@ -1,0 +1,59 @@
+"""A little disk space kept back, so that a store on a full disk can still be opened and emptied.
+
+To forget a layer is to write: SQLite's log, an intent, a directory. On a disk without a free block
+nothing could be removed any more, and views that filled it could not be ended in order. So a store
+holds a file of allocated blocks, which is given up when writing fails, and made again later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from layerfs.errors import WriteFailedError
+
+NAME: Final = "reserve"
+#: Bytes: SQLite's shared memory (32 KiB), and log and intent of a batch of garbage.
+SIZE: Final = 512 << 10
+
+_T = TypeVar("_T")
+
+
+def keep(root: Path) -> None:
+    """Make the reserve if it is missing; where there is no room for it, do without."""
+    path = root / NAME
+    if path.exists():
+        return
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return  # no inode, or another process is making it
+    try:
+        os.posix_fallocate(fd, 0, SIZE)
+    except OSError:
+        _give_up(path)
+    finally:
+        os.close(fd)
+
+
+def spending(root: Path, step: Callable[[], _T]) -> _T:
+    """Run ``step``, and once more without the reserve when it fails for want of space.
+
+    Only for what frees space, and can be repeated. Raises what the last ``step`` raises.
+    """
+    try:
+        return step()
+    except WriteFailedError:
+        if not _give_up(root / NAME):
+            raise
+    return step()
+
+
+def _give_up(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
