@@ -259,8 +259,8 @@ def test_a_control_c_leaves_nothing_behind(root):
     while not root.is_dir() or not list(root.glob("staging/*/tree/diff/a")):
         assert os.waitpid(child, os.WNOHANG) == (0, 0)
     os.kill(child, signal.SIGINT)
-    os.close(writer)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    os.close(writer)
     assert contents(root) == EMPTY
 
 
