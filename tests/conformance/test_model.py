@@ -8,11 +8,13 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
 
 from conformance import model
 from conformance.layers import (
@@ -28,6 +30,7 @@ from conformance.layers import (
     Symlink,
     Whiteout,
 )
+from conformance.recipes import stacks
 from harness.tree import Node, Tree
 
 ROOTED = Dir("./", mode=0o755)
@@ -280,3 +283,17 @@ def test_devices_keep_their_numbers():
 def test_a_late_entry_for_the_root_keeps_what_came_before_it():
     tree = model.apply(Layer(File("f"), Dir("./", mode=0o700)))
     assert (set(tree), tree["."].mode) == ({".", "f"}, 0o700)
+
+
+@needs_root
+@settings(max_examples=40, derandomize=True, deadline=None, database=None)
+@given(layers=stacks(explicit=True))
+def test_a_random_layer_without_whiteouts_is_what_gnu_tar_extracts(layers):
+    # One layer, parents first: tar itself cannot replace a directory that is not empty.
+    kept = [entry for entry in layers[0].entries if not isinstance(entry, Whiteout | Opaque)]
+    links = [entry for entry in kept if isinstance(entry, Hardlink)]
+    others = sorted((entry for entry in kept if entry not in links), key=lambda one: one.path)
+    plain = Layer(ROOTED, *others, *links)
+
+    with tempfile.TemporaryDirectory() as folder:
+        assert extract(Path(folder), plain) == model.apply(plain)
