@@ -5,12 +5,12 @@ Caught by STK-018, LIF-021, GC-008 and PRO-008.
 
 import fcntl
 
-from layerfs import store
+from layerfs import recovery
 from layerfs.cli import main
 from layerfs.errors import StorageError
 from layerfs.opening import Parts
 
-_open_parts, _close = store.open_parts, Parts.close
+_open_parts, _close = recovery.open_parts, Parts.close
 _owned = {}
 
 
@@ -30,6 +30,6 @@ def _let_go(self):
     _owned.pop(id(self)).close()
 
 
-store.open_parts, Parts.close = _open_alone, _let_go
+recovery.open_parts, Parts.close = _open_alone, _let_go
 
 raise SystemExit(main())
