@@ -95,6 +95,8 @@ class Mutant(_Table):
 
     description: Text
     catches: Annotated[list[Text], Field(min_length=1)]
+    #: The fault that is planted is a crash; otherwise one that only crashes is a broken mutant.
+    crashes: bool = False
 
 
 class SubjectConfig(_Table):

@@ -2,7 +2,8 @@
 
 Each mutant names the clauses whose cases catch it. It is run against those alone, in a pytest of
 its own, and is *killed* when one of them fails or finds a leak. A mutant that does not even answer
-``info``, or that trips the harness, proves nothing and has *survived*. A MUST clause is covered
+``info``, that trips the harness, or that only crashes and does not say that it is meant to, proves
+nothing and has *survived*. A MUST clause is covered
 when one of its cases has killed a mutant.
 """
 
@@ -21,11 +22,12 @@ from typing import Any, Final
 from harness import config, runner
 from harness.catalogue import Entry
 from harness.config import CONFORMANCE, FILE_NAME, SubjectConfig
-from harness.errors import ConfigError
+from harness.errors import ConfigError, SubjectCrashed
 from harness.results import CaseResult, Results, ResultsError, load
 
 FOLDER: Final = CONFORMANCE / "mutants"
 _KILLS: Final = frozenset({"failed", "leaked"})
+_CRASH: Final = SubjectCrashed.__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def _fate(
         except ResultsError:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()
             return Fate(*who, why=f"no results: {said[-1] if said else done.returncode}")
-    return judge(who, results)
+    return judge(who, results, crashes=mutant.mutant.crashes)
 
 
 def _environment() -> dict[str, str]:
@@ -194,9 +196,15 @@ def _environment() -> dict[str, str]:
     return {**runner.environment(), "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
-def judge(who: tuple[str, str, tuple[str, ...]], results: Results) -> Fate:
-    """Return the fate of a mutant (name, description, claimed clauses) by a run's results."""
-    killers = tuple(case for case in results.cases if case.verdict in _KILLS)
+def judge(
+    who: tuple[str, str, tuple[str, ...]], results: Results, *, crashes: bool = False
+) -> Fate:
+    """Return the fate of a mutant (name, description, claimed clauses) by a run's results.
+
+    ``crashes``: it is meant to. Otherwise crashes kill nobody: a mutant that has rotted does so.
+    """
+    failed = tuple(case for case in results.cases if case.verdict in _KILLS)
+    killers = tuple(case for case in failed if crashes or case.failure != _CRASH)
     if killers:
         return Fate(*who, cases=killers)
     if results.cases and all(

@@ -41,6 +41,13 @@ def test_anything_else_is_no_kill_and_says_why(cases, why):
     assert (fate.cases, fate.unjudged, fate.why) == ((), False, why)
 
 
+def test_a_crash_kills_only_a_mutant_that_is_meant_to_crash():
+    crashed = case(verdict="failed", failure="SubjectCrashed", message="add: a traceback")
+    assert judge(crashed).cases == ()
+    assert judge(crashed).why == "WHT-001: failed: add: a traceback"
+    assert mutants.judge(WHO, results(crashed), crashes=True).cases == (crashed,)
+
+
 def test_what_the_target_cannot_run_is_not_judged():
     fate = judge(case(verdict="unsupported", message="target: local has no devices"))
     assert (fate.unjudged, fate.why) == (True, "target: local has no devices")
