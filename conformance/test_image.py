@@ -159,7 +159,7 @@ OPEN = IMAGE.manifest_bytes()[:-1]
         b"",
         b"{",
         b"[]",
-        OPEN + b', "layers": []}',
+        OPEN + b', "io.example": 1, "io.example": 2}',
         OPEN + b', "io.example": NaN}',
         OPEN + b', "io.example": "\xff"}',
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
