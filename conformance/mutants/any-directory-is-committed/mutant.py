@@ -10,15 +10,15 @@ from layerfs.errors import InvalidMountPointError
 _commit = views.commit
 
 
-def _of_directory(parts, target):
+def _of_directory(parts, target, *more):
     try:
-        return _commit(parts, target)
+        return _commit(parts, target, *more)
     except InvalidMountPointError:
         if not os.path.isdir(target):
             raise
         fd = os.open(target, os.O_RDONLY)
         try:
-            return views._added(parts, lambda sink: diff(fd, sink, userxattr=False))
+            return views._added(parts, lambda sink: diff(fd, sink, userxattr=False), *more)
         finally:
             os.close(fd)
 

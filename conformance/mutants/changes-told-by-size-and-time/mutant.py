@@ -11,11 +11,11 @@ _commit, _file = views.commit, _Changes._file
 _lowers = []
 
 
-def _remember(parts, target):
+def _remember(parts, target, *more):
     for row in parts.meta.mounts(target=views.place(target)):
         layers = [parts.meta.layer(digest) for digest in row.digests]
         _lowers[:] = [Path(parts.backend._place(layer.diff_id)) / "diff" for layer in layers]
-    return _commit(parts, target)
+    return _commit(parts, target, *more)
 
 
 def _facts(status):

@@ -6,8 +6,8 @@ from layerfs.store import LayerFS
 _commit = LayerFS.commit
 
 
-def _and_unmount(self, target):
-    layer = _commit(self, target)
+def _and_unmount(self, target, **options):
+    layer = _commit(self, target, **options)
     self.unmount(target)
     return layer
 

@@ -6,8 +6,8 @@ from layerfs.store import LayerFS
 _commit = LayerFS.commit
 
 
-def _forgotten(self, target):
-    layer = _commit(self, target)
+def _forgotten(self, target, **options):
+    layer = _commit(self, target, **options)
     self.remove_layer(layer.digest)
     return layer
 

@@ -7,12 +7,12 @@ _commit = views.commit
 _known = {}
 
 
-def _once(parts, target):
+def _once(parts, target, *more):
     for row in parts.meta.mounts(target=views.place(target)):
         if row.id not in _known:
-            _known[row.id] = _commit(parts, target)
+            _known[row.id] = _commit(parts, target, *more)
         return _known[row.id]
-    return _commit(parts, target)
+    return _commit(parts, target, *more)
 
 
 views.commit = _once

@@ -6,8 +6,8 @@ from layerfs.cli import main
 _added = views._added
 
 
-def _measured(parts, write):
-    made = _added(parts, write)
+def _measured(parts, write, *more):
+    made = _added(parts, write, *more)
     with parts.meta.transaction():
         parts.meta.database.write(
             "UPDATE layers SET size = blob_bytes + 1 WHERE digest = ?", (made.digest,)

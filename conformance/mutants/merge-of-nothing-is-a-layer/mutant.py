@@ -6,10 +6,10 @@ from layerfs.cli import main
 _merge = views.merge
 
 
-def _or_empty(parts, digests):
+def _or_empty(parts, digests, *more):
     if not digests:
-        return views._added(parts, lambda sink: sink.write(bytes(1024)))
-    return _merge(parts, digests)
+        return views._added(parts, lambda sink: sink.write(bytes(1024)), *more)
+    return _merge(parts, digests, *more)
 
 
 views.merge = _or_empty

@@ -6,8 +6,8 @@ from layerfs.store import LayerFS
 _merge = LayerFS.merge
 
 
-def _instead(self, digests):
-    layer = _merge(self, digests)
+def _instead(self, digests, **options):
+    layer = _merge(self, digests, **options)
     for digest in {*digests} - {layer.digest}:
         self.remove_layer(digest)
     return layer

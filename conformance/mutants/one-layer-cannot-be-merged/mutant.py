@@ -7,10 +7,10 @@ from layerfs.errors import ValidationError
 _merge = views.merge
 
 
-def _several(parts, digests):
+def _several(parts, digests, *more):
     if len(set(digests)) == 1:
         raise ValidationError("there is nothing to merge with")
-    return _merge(parts, digests)
+    return _merge(parts, digests, *more)
 
 
 views.merge = _several

@@ -7,11 +7,11 @@ from layerfs.errors import ReadOnlyFilesystemError
 _commit = views.commit
 
 
-def _or_empty(parts, target):
+def _or_empty(parts, target, *more):
     try:
-        return _commit(parts, target)
+        return _commit(parts, target, *more)
     except ReadOnlyFilesystemError:
-        return views._added(parts, lambda sink: sink.write(bytes(1024)))
+        return views._added(parts, lambda sink: sink.write(bytes(1024)), *more)
 
 
 views.commit = _or_empty

@@ -12,11 +12,11 @@ _commit = views.commit
 _places = {}
 
 
-def _remember(parts, target):
+def _remember(parts, target, *more):
     for row in parts.meta.mounts(target=views.place(target)):
         layers = [parts.meta.layer(digest) for digest in row.digests]
         _places.update((layer.diff_id, parts.backend._place(layer.diff_id)) for layer in layers)
-    return _commit(parts, target)
+    return _commit(parts, target, *more)
 
 
 def _everything(self, run, sink, *, source_date_epoch=None):  # noqa: ARG001

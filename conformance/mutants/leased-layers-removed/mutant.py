@@ -1,0 +1,16 @@
+"""Mutant: remove does not look at leases. Caught by LIF-007 and LIF-008."""
+
+from layerfs import removing
+from layerfs.cli import main
+
+_holder = removing._holder
+
+
+def _held(parts, digest):
+    found = _holder(parts, digest)
+    return None if found is not None and found[0].startswith("lease ") else found
+
+
+removing._holder = _held
+
+raise SystemExit(main())
