@@ -1,7 +1,5 @@
 """Mutant: mounts lists the layers of a view topmost first. Caught by STK-017."""
 
-from dataclasses import replace
-
 from layerfs.cli import main
 from layerfs.store import LayerFS
 
@@ -9,7 +7,7 @@ _mounts = LayerFS.mounts
 
 
 def _topmost_first(self):
-    return [replace(mount, digests=mount.digests[::-1]) for mount in _mounts(self)]
+    return [mount._replace(digests=mount.digests[::-1]) for mount in _mounts(self)]
 
 
 LayerFS.mounts = _topmost_first
