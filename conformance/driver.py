@@ -270,7 +270,6 @@ class Driver:
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self._remove)
-            stack.callback(self.raw.end)
             stack.callback(self.call, "close")
             for target in self._created:
                 if self.is_mounted(target):

@@ -86,6 +86,7 @@ def test_a_whole_life_leaves_nothing_behind(subject, host, process):
         assert host.tree(root) == model.apply(A, B)
     root = whole.stack(B, A)
     whole.end()
+    whole.restart()
 
     assert not host.exists(root)
     assert difference(before, host.ledger()) == []
@@ -95,7 +96,7 @@ def test_a_whole_life_leaves_nothing_behind(subject, host, process):
 def test_work_that_is_undone_leaves_the_subject_as_it_was(subject, host):
     """Adding, stacking, unmounting and removing again and again uses up nothing."""
     seen = []
-    with on_disk(subject.by("session").raw, host, "64m") as small:
+    with subject.by("session").raw as raw, on_disk(raw, host, "64m") as small:
         for cycle in range(45):
             layer = Layer(File("f", os.urandom(400_000)), compression="gzip")
             path = subject.put(layer.blob())

@@ -18,7 +18,7 @@ from harness.ledger import Ledger, difference
 from harness.observe import Host
 from harness.protocol import PROTOCOL_VERSION, InfoResponse
 from harness.remote import Remote
-from harness.subject import Mode, Subject
+from harness.subject import Idle, Mode, Subject
 
 #: How long what a case ended may take to be gone: the kernel reaps and unmounts asynchronously.
 SETTLE_S: Final = 1.0
@@ -48,6 +48,7 @@ class Bench:
         self._config = config
         self._mode = mode
         self._now: _Target | None = None
+        self._idle: Idle | None = None
         self._unfit: HarnessError | None = None
         self.made_in = 0.0
 
@@ -130,8 +131,23 @@ class Bench:
         return self._target().facts
 
     def subject(self) -> Subject:
-        """Return a new subject on the target; the caller ends it."""
-        return Subject(self._target().remote, self._config, mode=self._mode)
+        """Return a new subject on the target; the caller ends it, or gives it back.
+
+        It goes on with the session of the one that was given back, which spares a start.
+        """
+        remote = self._target().remote
+        session, self._idle = self._idle, None
+        return Subject(remote, self._config, mode=self._mode, session=session)
+
+    def give_back(self, subject: Subject) -> None:
+        """Keep the subject's session for the next one."""
+        self._idle = subject.let_go()
+
+    def end_idle(self) -> None:
+        """End the session that is kept, if there is one: it may be in disorder."""
+        session, self._idle = self._idle, None
+        if session is not None:
+            session.channel.close()
 
     def unmet(self, facts: Sequence[str]) -> list[str]:
         """Return those of the named facts that are not true of the target."""
@@ -156,6 +172,7 @@ class Bench:
 
     def discard(self) -> None:
         """Throw the target away; the next case gets a new one. May be called when there is none."""
+        self.end_idle()
         if self._now is not None:
             now, self._now = self._now, None
             now.remote.close()

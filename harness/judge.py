@@ -79,13 +79,13 @@ class Judge:
 
     @pytest.fixture
     def raw_subject(self, request: pytest.FixtureRequest) -> Iterator[Subject]:
-        """Give a subject of the case's own; its process, if any, ends with the case."""
+        """Give a subject of the case's own; its session serves until a case does not pass."""
         subject = self._bench.subject()
         case = request.node.stash.get(_CASE, None)
         if case is not None:
             case.subjects.append(subject)
         yield subject
-        subject.end()
+        self._bench.give_back(subject)
 
     @pytest.fixture
     def image_layout(self) -> Path:
@@ -230,6 +230,8 @@ class Judge:
             evidence=evidence,
         )
         self._report(case, result, report)
+        if judgement.verdict != "passed":
+            self._bench.end_idle()
         if judgement.suspect:
             self._bench.discard()
 

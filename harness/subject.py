@@ -55,12 +55,22 @@ class Exchange:
     duration: float
 
 
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A session that answers nothing at the moment, and the number of its last question."""
+
+    channel: Channel
+    last_id: int
+
+
 class Subject:
     """One subject on one host.
 
     ``mode`` "session" is used where the subject declares that capability, otherwise each call is a
     process of its own. ``directory`` is the subject's folder on the host, when it is not where it
     is here. ``timeout`` (seconds for each call) replaces that of ``subject.toml``.
+
+    ``session`` is one of this subject's on this host, of which another has let go.
 
     A session that timed out, died, or answered out of step is ended; the next call starts another.
     Calls in a session are one at a time; others may come from several threads.
@@ -74,6 +84,7 @@ class Subject:
         mode: Mode = "session",
         directory: str | None = None,
         timeout: float | None = None,
+        session: Idle | None = None,
     ) -> None:
         self.remote = remote
         self.config = config
@@ -84,9 +95,9 @@ class Subject:
         self._argv = config.argv(**where)
         self._env = config.env(**where)
         self._declared = frozenset(config.capabilities)
-        self._session: Channel | None = None
+        self._session: Channel | None = None if session is None else session.channel
         self._turn = threading.Lock()
-        self._last_id = 0
+        self._last_id = 0 if session is None else session.last_id
 
     def call(self, verb: str, **fields: Any) -> Any:
         """Ask for ``verb`` and return its response (a model of harness.protocol).
@@ -120,6 +131,11 @@ class Subject:
     def session_pid(self) -> int | None:
         """The process of the session on the host; None when there is none now."""
         return None if self._session is None else self._session.pid
+
+    def let_go(self) -> Idle | None:
+        """Give the session away as it is, for another Subject; None when there is none now."""
+        session, self._session = self._session, None
+        return None if session is None else Idle(session, self._last_id)
 
     def end(self) -> None:
         """Close the session, if there is one; further calls start another.

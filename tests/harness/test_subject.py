@@ -156,6 +156,20 @@ def test_a_session_is_one_process_for_many_calls(toy):
     assert subject.session_pid is None
 
 
+def test_a_session_that_was_let_go_serves_another(toy):
+    former = toy("well", "session")
+    assert former.let_go() is None
+    former.call("info")
+    process = former.session_pid
+    idle = former.let_go()
+    assert former.session_pid is None
+
+    with Subject(former.remote, former.config, session=idle) as subject:
+        assert subject.call("info") == InfoResponse(name="toy", version="1", protocol=1)
+        assert subject.session_pid == process
+        assert len(subject.transcript) == 1
+
+
 def test_a_session_is_used_only_where_it_is_declared(toy, tmp_path, local_remote):
     toy("well")
     text = (tmp_path / "subject.toml").read_text().replace('"session", ', "")
