@@ -275,8 +275,9 @@ def _mount_by_data(
     _settle(target, lowerdir)
 
 
-def allow_descriptors(count: int) -> None:
-    """Raise this process's soft limit of open files to ``count``, as far as the hard one lets."""
+def allow_descriptors(more: int) -> None:
+    """Raise this process's soft limit, as far as the hard one lets, for ``more`` open files."""
+    count = max(map(int, os.listdir("/proc/self/fd"))) + 1 + more
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count and (soft < hard or hard < 0):
         most = count if hard == resource.RLIM_INFINITY else min(count, hard)
