@@ -13,6 +13,7 @@ refuses everything refuses also what is right.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 from collections.abc import Iterator
@@ -295,10 +296,19 @@ def on_disk(subject: Subject, host: Host, size: str) -> Iterator[Driver]:
     """Give an open store on a file system of its own, of ``size`` (``"8m"``); take all away."""
     directory = host.tmp("disk")
     with contextlib.ExitStack() as stack:
-        stack.callback(host.remove, directory)
+        stack.push(_still_used)
         stack.enter_context(host.mount_tmpfs(directory, size))
         case = host.mkdir(f"{directory}/case")
         driver = Driver(subject, host, case, f"{case}/store")
         stack.callback(driver.end)
         driver.open()
         yield driver
+    host.remove(directory)
+
+
+def _still_used(_kind: object, error: BaseException | None, _trace: object) -> None:
+    """Say what EBUSY of the disk's own unmounting means, unless something failed before."""
+    if isinstance(error, OSError) and error.errno == errno.EBUSY:
+        first = error.__context__
+        told = "something of the subject still uses the store's file system after close"
+        raise AssertionError(told if first is None else str(first)) from error

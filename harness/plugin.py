@@ -70,7 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--suite-mode",
         choices=("session", "call"),
         default="session",
-        help="one subject process for each case where it can (session), or for each call (call)",
+        help="one subject process for many cases where it can (session), or for each call (call)",
     )
     group.addoption(
         "--keep-evidence",

@@ -1,4 +1,7 @@
-"""Mutant: a layer is recorded first, and then extracted in its place. Caught by LIF-016."""
+"""Mutant: a layer is recorded first, then tried out, and then extracted in its place.
+
+Caught by LIF-016.
+"""
 
 import shutil
 from pathlib import Path
@@ -13,18 +16,22 @@ def _add(parts, source, wanted, extra):
     with adding._opened(source) as raw:
         found = read_layer(raw, wanted, None)
         made = Layer(found.digest, found.diff_id, found.size, wanted.media_type)
-        tree = Path(parts.backend._place(made.diff_id))
         if not parts.meta.has_layer(made.digest):
             with parts.lock(), parts.meta.transaction():
                 parts.meta.put_layer(made, blob_bytes=found.size)
             shutil.copyfile(source, parts.blobs.path(made.digest))
-            tree.mkdir()
-            raw.seek(0)
-            read_layer(raw, wanted, lambda reader: parts.backend.ingest(reader, tree))
+            with parts.staging.operation() as trial:
+                _extract(parts, raw, wanted, trial.new_tree())
+            _extract(parts, raw, wanted, Path(parts.backend._place(made.diff_id)))
     with parts.lock(), parts.meta.transaction():
-        deps = Layer(*(made.digest, made.diff_id, made.size, made.media_type), extra.dependencies)
-        parts.meta.put_layer(deps, blob_bytes=0)
+        parts.meta.put_layer(made._replace(dependencies=extra.dependencies), blob_bytes=0)
     return parts.meta.layer(made.digest)
+
+
+def _extract(parts, raw, wanted, tree):
+    tree.mkdir(exist_ok=True)
+    raw.seek(0)
+    read_layer(raw, wanted, lambda reader: parts.backend.ingest(reader, tree))
 
 
 adding.add = _add
