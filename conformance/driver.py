@@ -264,10 +264,11 @@ class Driver:
         """Return a path of the case's directory that was not used before."""
         return f"{self.directory}/{name}-{next(self._numbers)}"
 
-    def end(self) -> None:
+    def end(self, *, failed: bool = False) -> None:
         """Unmount what is left, close the store, and remove the case's directory.
 
-        Raises what the subject does wrong meanwhile, after everything has been tried.
+        Raises what the subject does wrong meanwhile, after everything has been tried. With
+        ``failed``, the case has, and it need not be shown that the store still serves.
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self._remove)
@@ -275,7 +276,7 @@ class Driver:
             for target in self._created:
                 if self.is_mounted(target):
                     stack.callback(self.unmount, target)
-            if self._refused:
+            if self._refused and not failed:
                 self._still_serves()
 
     def _still_serves(self) -> None:
@@ -300,7 +301,7 @@ def on_disk(subject: Subject, host: Host, size: str) -> Iterator[Driver]:
         stack.enter_context(host.mount_tmpfs(directory, size))
         case = host.mkdir(f"{directory}/case")
         driver = Driver(subject, host, case, f"{case}/store")
-        stack.callback(driver.end)
+        stack.push(lambda kind, *_: driver.end(failed=kind is not None))
         driver.open()
         yield driver
     host.remove(directory)
