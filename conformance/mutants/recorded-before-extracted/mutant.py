@@ -1,7 +1,4 @@
-"""Mutant: a layer is recorded first, then tried out, and then extracted in its place.
-
-Caught by LIF-016.
-"""
+"""Mutant: a layer is recorded first, and then extracted in its place. Caught by LIF-016."""
 
 import shutil
 from pathlib import Path
@@ -20,18 +17,13 @@ def _add(parts, source, wanted, extra):
             with parts.lock(), parts.meta.transaction():
                 parts.meta.put_layer(made, blob_bytes=found.size)
             shutil.copyfile(source, parts.blobs.path(made.digest))
-            with parts.staging.operation() as trial:
-                _extract(parts, raw, wanted, trial.new_tree())
-            _extract(parts, raw, wanted, Path(parts.backend._place(made.diff_id)))
+            tree = Path(parts.backend._place(made.diff_id))
+            tree.mkdir()
+            raw.seek(0)
+            read_layer(raw, wanted, lambda reader: parts.backend.ingest(reader, tree))
     with parts.lock(), parts.meta.transaction():
         parts.meta.put_layer(made._replace(dependencies=extra.dependencies), blob_bytes=0)
     return parts.meta.layer(made.digest)
-
-
-def _extract(parts, raw, wanted, tree):
-    tree.mkdir(exist_ok=True)
-    raw.seek(0)
-    read_layer(raw, wanted, lambda reader: parts.backend.ingest(reader, tree))
 
 
 adding.add = _add
