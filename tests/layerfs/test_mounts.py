@@ -124,9 +124,10 @@ def test_the_old_way_does_not_touch_this_process(tmp_path, target):
 @isolated
 def test_the_old_way_raises_a_low_limit_of_open_files(tmp_path, target):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = [os.open("/", os.O_RDONLY) for _ in range(100)]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(taken) + 20, hard))
-    mounts.mount_overlay(trees(tmp_path / "t", 200), target, new_api=False)
+    lowers = trees(tmp_path / "t", 200)
+    last = [os.open("/", os.O_RDONLY) for _ in range(100)][-1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (last + 20, hard))
+    mounts.mount_overlay(lowers, target, new_api=False)
     assert len(os.listdir(target)) == 201
 
 
