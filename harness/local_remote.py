@@ -302,7 +302,10 @@ def _lock(directory: str) -> int | None:
 def _sweep() -> None:
     """Remove our own directories whose keeper was killed before it could."""
     for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if directory.lstat().st_uid == os.geteuid():
+        # Another run ends, or sweeps, at the same time: what it removed needs no sweeping.
+        with contextlib.suppress(FileNotFoundError):
+            if directory.lstat().st_uid != os.geteuid():
+                continue
             lock = _lock(str(directory))
             if lock is not None:
                 _remove(str(directory))

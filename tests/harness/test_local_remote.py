@@ -142,6 +142,15 @@ def test_what_a_killed_keeper_left_is_swept_away_by_the_next_target(local_remote
     assert local_remote.run(["true"]).status == 0
 
 
+def test_what_another_run_removes_meanwhile_needs_no_sweeping(tmp_path, monkeypatch):
+    swept = tmp_path / "layerfs-target-swept"
+    gone = tmp_path / "layerfs-target-gone"
+    swept.mkdir()
+    monkeypatch.setattr(module.Path, "glob", lambda *_: [gone, swept])
+    module._sweep()
+    assert not swept.exists()
+
+
 def test_subordinate_ids_are_those_of_the_user(tmp_path, monkeypatch):
     table = tmp_path / "subuid"
     monkeypatch.setattr(os, "getuid", lambda: 4242)
