@@ -25,6 +25,9 @@ _FIRST_WINDOW: Final = 1 << 12
 #: Later on. What a call leaves over because its output is full is copied too: ordinary data of this
 #: length fit into one piece.
 _LAST_WINDOW: Final = 1 << 18
+#: Of a gzip member's header (RFC 1952, section 2.3).
+_FLAGS_AT: Final = 3
+_RESERVED_FLAGS: Final = 0xE0
 
 Pull = Callable[[], bytes]
 
@@ -94,6 +97,7 @@ def _gzip(pull: Pull) -> Iterator[bytes]:
     member: _Member | None = None
     members = consumed = 0
     window = _FIRST_WINDOW
+    header = b""
     while data := pull():
         at = 0
         while at < len(data):
@@ -102,7 +106,11 @@ def _gzip(pull: Pull) -> Iterator[bytes]:
                     raise _no_gzip(members, consumed + at)
                 member, window = new_member(), _FIRST_WINDOW
                 members += 1
+                header = b""
             fed = data[at : at + window]
+            if len(header) <= _FLAGS_AT:
+                header += fed[: _FLAGS_AT + 1 - len(header)]
+                _check_flags(header, members)
             try:
                 yield from _all_output(member, fed)
             except error as fault:
@@ -128,6 +136,12 @@ def _all_output(member: _Member, data: bytes) -> Iterator[bytes]:
         if member.eof or member.needs_input:
             return
         data = b""
+
+
+def _check_flags(header: bytes, members: int) -> None:
+    """Refuse reserved flags, as RFC 1952, 2.3.1.2, demands: isal reads past them, zlib does not."""
+    if len(header) > _FLAGS_AT and header[_FLAGS_AT] & _RESERVED_FLAGS:
+        raise DecompressionError(f"damaged blob: gzip member {members}: reserved flags are set")
 
 
 def _no_gzip(members: int, offset: int) -> DecompressionError:

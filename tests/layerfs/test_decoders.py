@@ -53,6 +53,20 @@ def test_gzip_headers_with_all_optional_fields_are_read():
 
 
 @pytest.mark.usefixtures("gzip_engine")
+@pytest.mark.parametrize("flag", [0x20, 0x40, 0x80])
+@pytest.mark.parametrize("before", [b"", gzip.compress(b"whole")], ids=["first", "second"])
+def test_reserved_gzip_flags_are_refused(flag, before):
+    """RFC 1952, 2.3.1.2. Found by fuzzing: isal reads past them, zlib refuses them."""
+    blob = bytearray(gzip.compress(b"data", mtime=0))
+    blob[3] |= flag
+    for size in (1, 1 << 20):
+        whole = before + bytes(blob)
+        left = iter([whole[at : at + size] for at in range(0, len(whole), size)])
+        with pytest.raises(DecompressionError):
+            list(decoders.decode("gzip", lambda left=left: next(left, b"")))
+
+
+@pytest.mark.usefixtures("gzip_engine")
 @pytest.mark.parametrize("garbage", [b"garbage", b"\0", b"\0" * 512, b"\x1f", b"\x1f\x8bjunk"])
 def test_garbage_behind_gzip_is_refused(garbage):
     with (
