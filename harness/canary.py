@@ -17,7 +17,8 @@ class Canary:
     """The paths of a canary: ``path`` is the directory that holds the others.
 
     ``file`` is a regular file with CONTENT and mode 0640, ``hardlink`` another name of it,
-    ``directory`` one with mode 0750 and a file ``below`` in it, ``symlink`` points to ``file``.
+    ``directory`` one with mode 0750 and a file ``below`` in it, ``empty`` one with nothing in it,
+    ``symlink`` points to ``file``.
     """
 
     path: str
@@ -43,6 +44,11 @@ class Canary:
         return f"{self.directory}/below"
 
     @property
+    def empty(self) -> str:
+        """A directory that rmdir(2) would take."""
+        return f"{self.path}/empty"
+
+    @property
     def symlink(self) -> str:
         """A symlink to the file."""
         return f"{self.path}/symlink"
@@ -55,11 +61,19 @@ class Canary:
             ("chmod", (self.file, 0o640), {}),
             ("chmod", (self.below, 0o600), {}),
             ("link", (self.file, self.hardlink), {}),
+            ("mkdir", (self.empty, 0o755), {}),
             ("symlink", (self.file, self.symlink), {}),
             ("chmod", (self.directory, 0o750), {}),
             *(
                 ("utime", (path,), kept)
-                for path in (self.file, self.below, self.symlink, self.directory, self.path)
+                for path in (
+                    self.file,
+                    self.below,
+                    self.symlink,
+                    self.directory,
+                    self.empty,
+                    self.path,
+                )
             ),
         ]
 

@@ -230,13 +230,15 @@ class Host:
             yield Held(path, how, channel.pid)
 
     @contextmanager
-    def canary(self) -> Iterator[Canary]:
+    def canary(self, path: str | None = None) -> Iterator[Canary]:
         """Make files outside of every store, and fail the case (AssertionError) if touched.
+
+        They are in a directory of their own, at ``path`` where that matters (it must be missing).
 
         Content, type, mode, owner, times of access, modification and change, xattrs, links and
         existence are compared, also when the block raises. The canary is then removed.
         """
-        outside = Canary(self.tmp("canary"))
+        outside = Canary(self.mkdir(path) if path else self.tmp("canary"))
         try:
             self.mkdir(outside.directory)
             self.write(outside.file, canary.CONTENT)

@@ -27,6 +27,9 @@ def test_each_change_is_named_with_both_values():
 
 def test_all_paths_of_a_canary_are_below_its_own():
     outside = canary.Canary("/w/canary-1")
-    paths = (outside.file, outside.hardlink, outside.directory, outside.below, outside.symlink)
+    paths = {
+        outside.file, outside.hardlink, outside.directory, outside.below, outside.empty,
+        outside.symlink,
+    }  # fmt: skip
     assert all(path.startswith("/w/canary-1/") for path in paths)
-    assert len(set(paths)) == 5
+    assert len(paths) == 6
