@@ -1,0 +1,107 @@
+"""``python -m benchmarks``: measure, print the table, write ``build/bench.json`` and the picture.
+
+Two steps: as the user called it, inputs are made and peers installed; then it starts itself anew in
+a mount and PID namespace of its own, where it measures. So no mount and no process outlives it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+from benchmarks import bars, layers
+from benchmarks.context import Context, Task
+from benchmarks.filesystem import mounted
+from benchmarks.measure import ROOT
+from benchmarks.packages import BenchError
+
+_INSIDE: Final = "LAYERFS_BENCH_INSIDE"
+_ROUNDS: Final = 5
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the arguments say; return 1 when a bar does not hold, 2 when nothing was measured."""
+    given = _parser().parse_args(arguments)
+    chosen = [task for task in _tasks() if _wanted(task, given.only)]
+    if given.list:
+        _log("\n".join(task.name for task in chosen))
+        return 0
+    if not chosen:
+        _log(f"no task's name has {given.only} in it; see --list")
+        return 2
+    if os.geteuid() != 0:
+        _log("the benchmark makes a file system and mounts it: run it as root")
+        return 2
+    try:
+        if os.environ.get(_INSIDE) != str(os.getppid()):
+            for task in chosen:
+                task.prepare(_log)
+            _start_inside(arguments)
+        return _measure(chosen, given)
+    except BenchError as error:
+        _log(f"bench: {error}")
+        return 2
+
+
+def _tasks() -> list[Task]:
+    return [*layers.tasks()]
+
+
+def _wanted(task: Task, only: list[str] | None) -> bool:
+    return not only or any(text in task.name for text in only)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", metavar="TEXT", help="tasks with TEXT in them")
+    parser.add_argument("--install", action="store_true", help="apt-get install missing peers")
+    parser.add_argument("--list", action="store_true", help="list the tasks")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS, metavar="N", help="of each measure")
+    parser.add_argument("--place", type=Path, default=Path("/var/tmp"), help="of the file system")  # noqa: S108
+    parser.add_argument("--output", type=Path, default=ROOT / "build", help="default: build/")
+    return parser
+
+
+def _start_inside(arguments: list[str]) -> NoReturn:
+    # --kill-child: this process becomes `unshare`; what it starts dies with it, and as that is the
+    # first process of its namespace, all others there die with that.
+    words = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"]
+    words += ["--mount-proc", sys.executable, "-m", "benchmarks", *arguments]
+    # Seen from inside, the parent of the first process is 0.
+    os.environ[_INSIDE] = "0"
+    sys.stdout.flush()
+    os.execvp(words[0], words)  # noqa: S606 - an argument list, no shell
+
+
+def _measure(chosen: list[Task], given: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, _end)
+    begin = time.monotonic()
+    rows: list[bars.Row] = []
+    with mounted(given.place, _log) as ground:
+        context = Context(ground, given.rounds, _log)
+        for task in chosen:
+            rows += task.run(context)
+    bars.write_json(rows, given.output / "bench.json")
+    for row in rows:
+        _log(str(row.record()))
+    _log(f"measured in {time.monotonic() - begin:.0f} s")
+    return 1 if bars.missed(rows) else 0
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
