@@ -19,17 +19,13 @@ from layerfs import decoders, handover
 from layerfs import digest as digests
 from layerfs.descriptor import Compression
 from layerfs.errors import CompressionError, LimitExceededError, StorageError, from_os_error
+from layerfs.limits import Limits
 from layerfs.patience import Patience
 
 #: Bytes read from the blob at once.
 CHUNK: Final = 1 << 20
 #: Pieces that may wait for the consumer.
 DEPTH: Final = 4
-#: Bytes that a layer may have uncompressed, unless the caller says otherwise.
-MAX_OUTPUT: Final = 1 << 40
-#: ``max_ratio`` does not count below this many bytes of output: small bombs do no harm, and even
-#: empty files compress a thousandfold.
-RATIO_FLOOR: Final = 64 << 20
 
 _GZIP_LEVEL: Final = 6
 _ZSTD_LEVEL: Final = 3
@@ -83,8 +79,8 @@ class BlobReader:
     ``raw`` is a descriptor or binary file, read from where it stands to its end and left open; the
     helper thread reads it, so nobody else may before `finish`, `blob` or `close` has returned.
     ``algorithm`` is that of the blob's digest; ``diff_algorithms`` are wanted of the uncompressed
-    side besides sha256. LimitExceededError is raised by `read` when more than ``max_output`` bytes
-    come out, or more than ``max_ratio`` times what has been read of the blob (see `RATIO_FLOOR`).
+    side besides sha256. LimitExceededError is raised by `read` when more comes out, in all or for
+    what has been read of the blob, than ``limits`` allow.
     """
 
     def __init__(
@@ -94,8 +90,7 @@ class BlobReader:
         *,
         algorithm: str = "sha256",
         diff_algorithms: Iterable[str] = (),
-        max_output: int | None = MAX_OUTPUT,
-        max_ratio: int | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._handover = handover.Handover(DEPTH)
         self._algorithm = algorithm
@@ -105,7 +100,7 @@ class BlobReader:
         self._rest = b""
         self._closed = False
         pieces = _bounded(
-            decoders.decode(compression, self._pull), self._blob, self._diff, max_output, max_ratio
+            decoders.decode(compression, self._pull), self._blob, self._diff, limits or Limits()
         )
         # The thread knows the handover, not the reader: a forgotten reader can be collected.
         self._thread = threading.Thread(
@@ -201,19 +196,19 @@ def _bounded(
     pieces: Iterator[bytes],
     blob: _Side,
     diff: _Side,
-    max_output: int | None,
-    max_ratio: int | None,
+    limits: Limits,
 ) -> Generator[bytes, None, None]:
     """Pass the pieces on, hashed, unless there are too many."""
-    total = 0
+    total, floor = 0, limits.ratio_floor_bytes
+    most, max_ratio = limits.max_output_bytes, limits.max_ratio
     for piece in pieces:
         total += len(piece)
-        if max_output is not None and total > max_output:
+        if total > most:
             raise LimitExceededError(
-                f"the layer has more than {max_output} bytes uncompressed",
-                limit=f"max_output={max_output}",
+                f"the layer has more than {most} bytes uncompressed",
+                limit=f"max_output_bytes={most}",
             )
-        if max_ratio is not None and total > max(RATIO_FLOOR, max_ratio * blob.size):
+        if total > max(floor, max_ratio * blob.size):
             raise LimitExceededError(
                 f"{blob.size} bytes of the blob expand to more than {total}",
                 limit=f"max_ratio={max_ratio}",

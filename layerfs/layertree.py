@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from layerfs.errors import HostileLayerError, InvalidLayerPathError, LimitExceededError
+from layerfs.limits import Limits
 from layerfs.whiteout import Opaque, Whiteout, classify
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ _MAX_LINKS: Final = 40
 _MAX_STEPS: Final = 4096
 #: The longest target of a symlink, symlink(7).
 _MAX_TARGET: Final = 4095
-#: Bytes of the paths of all implicit directories together. One short header can ask for very many,
-#: or for a very deep one; real layers have a few hundred.
-_MAX_IMPLICIT_BYTES: Final = 64 << 20
 
 
 class Node:
@@ -55,7 +53,7 @@ class Node:
 class Directory(Node):
     """A directory: ``children`` are the layer's own, ``hidden`` the names with a whiteout."""
 
-    __slots__ = ("children", "hidden", "implicit", "length", "marked", "name", "parent")
+    __slots__ = ("children", "depth", "hidden", "implicit", "length", "marked", "name", "parent")
 
     def __init__(self, parent: Directory | None, name: bytes) -> None:
         super().__init__("dir")
@@ -65,6 +63,7 @@ class Directory(Node):
         self.hidden: set[bytes] | frozenset[bytes] = frozenset()
         #: Bytes of the path, and one.
         self.length: int = 0 if parent is None else parent.length + len(name) + 1
+        self.depth: int = 0 if parent is None else parent.depth + 1
         self.implicit = True
         self.marked = False  #: holds an opaque marker
 
@@ -133,7 +132,8 @@ class Step(NamedTuple):
 class LayerTree:
     """The tree so far. ``made`` has the implicit directories since the user last emptied it."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
         self.root = Directory(None, b"")
         self.made: list[Directory] = []
         self._last_path = b""
@@ -166,7 +166,7 @@ class LayerTree:
             if isinstance(old, Directory):
                 old.implicit = False
                 return Step(parent, base, old, old)
-            node: Node = Directory(parent, base)
+            node: Node = self._directory(parent, base)
             node.implicit = False  # type: ignore[attr-defined]
         elif source is not None:
             node = source[0].children[source[1]]
@@ -240,16 +240,26 @@ class LayerTree:
         return sorted(found)
 
     def _make(self, parent: Directory, name: bytes) -> Directory:
-        child = Directory(parent, name)
+        child = self._directory(parent, name)
         self._implicit_bytes += child.length
-        if self._implicit_bytes > _MAX_IMPLICIT_BYTES:
+        most = self._limits.max_implicit_bytes
+        if self._implicit_bytes > most:
             raise LimitExceededError(
                 "the layer has too many directories without an entry of their own",
-                limit=f"max_implicit_bytes={_MAX_IMPLICIT_BYTES}",
+                limit=f"max_implicit_bytes={most}",
             )
         parent.children[name] = child
         self.made.append(child)
         return child
+
+    def _directory(self, parent: Directory, name: bytes) -> Directory:
+        if parent.depth >= self._limits.max_depth:
+            raise LimitExceededError(
+                f"more than {self._limits.max_depth} directories above one another",
+                path=parent.path(name),
+                limit=f"max_depth={self._limits.max_depth}",
+            )
+        return Directory(parent, name)
 
     def _root_entry(self, member: Member) -> Step:
         if member.kind != "dir":

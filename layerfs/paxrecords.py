@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from layerfs.errors import LimitExceededError
+from layerfs.limits import Limits
 from layerfs.tarfields import Damage
 
 Record = tuple[bytes, bytes]
@@ -30,9 +31,6 @@ _CHARSETS: Final = {b"", b"BINARY", b"ISO-IR 10646 2000 UTF-8"}
 _TIME: Final = re.compile(rb"(-?)([0-9]{1,20})(?:\.([0-9]*))?")
 _PERCENT: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _LENGTH_DIGITS: Final = 19
-#: linux/limits.h: XATTR_NAME_MAX, XATTR_SIZE_MAX.
-_XATTR_NAME_MAX: Final = 255
-_XATTR_SIZE_MAX: Final = 65536
 
 
 @dataclass(slots=True)
@@ -78,12 +76,12 @@ def split(data: bytes) -> list[Record]:
     return records
 
 
-def interpret(records: Iterable[Record]) -> Pax:
+def interpret(records: Iterable[Record], limits: Limits | None = None) -> Pax:
     """Return the meaning of records, of which the later override the earlier.
 
     An empty value withdraws what was said before (and falls back on the ustar header), except for
     an extended attribute, whose value may be empty. Damage when a value cannot be;
-    LimitExceededError for an extended attribute that Linux has no room for.
+    LimitExceededError for an extended attribute, or all of them together, beyond ``limits``.
     """
     pax = Pax()
     libarchive: dict[bytes, bytes] = {}
@@ -105,6 +103,8 @@ def interpret(records: Iterable[Record]) -> Pax:
     # bsdtar writes both forms; the binary one needs no decoding.
     if libarchive:
         pax.xattrs = {**libarchive, **pax.xattrs}
+    if pax.xattrs:
+        _limit(pax.xattrs, limits or Limits())
     return pax
 
 
@@ -190,14 +190,25 @@ def _base64(keyword: bytes, value: bytes) -> bytes:
 def _put(xattrs: dict[bytes, bytes], name: bytes, value: bytes) -> None:
     if not name or b"\0" in name:
         raise Damage(f"{name[:64]!r} cannot be the name of an extended attribute")
-    if len(name) > _XATTR_NAME_MAX:
-        raise LimitExceededError(
-            f"the extended attribute {name[:64]!r}… has a name of {len(name)} bytes",
-            limit=f"max_xattr_name={_XATTR_NAME_MAX}",
-        )
-    if len(value) > _XATTR_SIZE_MAX:
-        raise LimitExceededError(
-            f"the extended attribute {name!r} has {len(value)} bytes",
-            limit=f"max_xattr_bytes={_XATTR_SIZE_MAX}",
-        )
     xattrs[name] = value
+
+
+def _limit(xattrs: dict[bytes, bytes], limits: Limits) -> None:
+    total = 0
+    for name, value in xattrs.items():
+        total += len(name) + len(value)
+        if len(name) > limits.max_xattr_name_bytes:
+            raise LimitExceededError(
+                f"the extended attribute {name[:64]!r}… has a name of {len(name)} bytes",
+                limit=f"max_xattr_name_bytes={limits.max_xattr_name_bytes}",
+            )
+        if len(value) > limits.max_xattr_value_bytes:
+            raise LimitExceededError(
+                f"the extended attribute {name!r} has {len(value)} bytes",
+                limit=f"max_xattr_value_bytes={limits.max_xattr_value_bytes}",
+            )
+    if total > limits.max_xattrs_bytes:
+        raise LimitExceededError(
+            f"the extended attributes of one entry have {total} bytes together",
+            limit=f"max_xattrs_bytes={limits.max_xattrs_bytes}",
+        )

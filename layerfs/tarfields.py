@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 from zlib import adler32
 
-from layerfs.errors import HostileLayerError, InvalidLayerPathError
+from layerfs.errors import HostileLayerError, InvalidLayerPathError, LimitExceededError
 
 BLOCK: Final = 512
 ZERO_BLOCK: Final = bytes(BLOCK)
@@ -137,9 +137,9 @@ def clean_name(raw: bytes) -> bytes:
     """Return the member name relative to the layer's root; ``b"."`` is the root itself.
 
     A leading "/", empty and "." components, and trailing slashes go. Damage for an empty name or
-    one with a NUL; HostileLayerError for a ".." component; InvalidLayerPathError for a component
-    or path that is too long for Linux. A whiteout's prefix does not count: the name that it hides
-    may have the full length.
+    one with a NUL; HostileLayerError for a ".." component; InvalidLayerPathError for a component,
+    LimitExceededError for a path, that is too long for Linux. A whiteout's prefix does not count:
+    the name that it hides may have the full length.
     """
     name = raw[2:] if raw.startswith(b"./") else raw
     if name.endswith(b"/"):
@@ -161,7 +161,7 @@ def _clean_slowly(raw: bytes) -> bytes:
     if b"\0" in raw:
         raise Damage(f"the name {raw[:NAME_MAX]!r} has a NUL in it")
     if len(raw) > 2 * PATH_MAX:
-        raise _too_long(raw, "the path", PATH_MAX)
+        raise path_too_long(raw, PATH_MAX)
     parts = [part for part in raw.split(b"/") if part not in {b"", b"."}]
     if b".." in parts:
         raise HostileLayerError(f"hostile layer: {raw!r} has a '..' component", path=raw)
@@ -170,7 +170,7 @@ def _clean_slowly(raw: bytes) -> bytes:
             raise _too_long(raw, "a component", NAME_MAX)
     name = b"/".join(parts) or b"."
     if len(name) > PATH_MAX:
-        raise _too_long(raw, "the path", PATH_MAX)
+        raise path_too_long(raw, PATH_MAX)
     return name
 
 
@@ -185,6 +185,16 @@ def clean_target(raw: bytes) -> bytes:
     if len(raw) > PATH_MAX:
         raise _too_long(raw, "the target of a symlink", PATH_MAX)
     return raw
+
+
+def path_too_long(raw: bytes, most: int) -> LimitExceededError:
+    """Return the refusal of a path of more than ``most`` bytes."""
+    shown = raw[:64]
+    return LimitExceededError(
+        f"the path is longer than {most} bytes: it begins with {shown!r}",
+        path=raw[:PATH_MAX],
+        limit=f"max_path_bytes={most}",
+    )
 
 
 def _too_long(raw: bytes, what: str, most: int) -> InvalidLayerPathError:

@@ -1,4 +1,4 @@
-"""Members, limits, and the extended headers before a member: the values of a tar reader. No I/O.
+"""Members, and the extended headers before a member: the values of a tar reader. No I/O.
 
 `layerfs.tarstream` is where to import these from.
 """
@@ -38,20 +38,6 @@ class Member:
     xattrs: dict[bytes, bytes] = field(default_factory=dict)
     sparse: list[tuple[int, int]] | None = None
     stored_size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much an archive may ask for; LimitExceededError beyond."""
-
-    #: Entries: the largest real layers have some hundred thousand.
-    max_members: int = 5_000_000
-    #: Bytes of one extended header or long name, and of all global headers together.
-    max_header_bytes: int = 4 << 20
-    #: Runs of data of one sparse file.
-    max_sparse_entries: int = 1 << 20
-    #: Bytes of one file, holes included: the largest that ext4 can hold.
-    max_file_bytes: int = 1 << 44
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from typing import Final
 
 from layerfs import paxrecords, tarsparse
 from layerfs.errors import InvalidLayerPathError, LayerFSError, LimitExceededError, ValidationError
+from layerfs.limits import Limits
 from layerfs.paxrecords import Pax
 from layerfs.tarblocks import CHUNK, BlockStream, Source
 from layerfs.tarfields import (
@@ -34,11 +35,12 @@ from layerfs.tarfields import (
     is_header,
     number,
     owner_fields,
+    path_too_long,
     positive,
     text,
     with_prefix,
 )
-from layerfs.tarmember import Extensions, Kind, Limits, Member, override
+from layerfs.tarmember import Extensions, Kind, Member, override
 
 __all__ = ["CHUNK", "Kind", "Limits", "Member", "Source", "TarReader"]
 
@@ -73,8 +75,9 @@ class TarReader(BlockStream):
 
     def __init__(self, source: Source, limits: Limits | None = None) -> None:
         super().__init__(source)
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._members = 0
+        self._apparent = 0  # bytes of the sparse files so far, holes included
         self._globals: dict[bytes, bytes] = {}
         self._global_pax: Pax | None = None
         self._ended = False
@@ -142,11 +145,11 @@ class TarReader(BlockStream):
         self._name = raw = raw.partition(b"\0")[0]
         mode, uid, gid = owner_fields(owner)
         name, size, seconds = clean_name(raw), number(size_field), number(mtime)
-        if not 0 <= size <= self._limits.max_file_bytes or not -_SECONDS <= seconds < _SECONDS:
+        if not 0 <= size <= self.limits.max_file_bytes or not -_SECONDS <= seconds < _SECONDS:
             return None
         if kind != "dir" and (name == b"." or raw[-1] == _SLASH):
             return None
-        if self._members >= self._limits.max_members:
+        if self._members >= self.limits.max_members:
             return None
         self._members += 1
         self._at = end
@@ -197,7 +200,7 @@ class TarReader(BlockStream):
             if extensions.pax is not None:
                 raise Damage("a second extended header for one member")
             records = paxrecords.split(self._body(fields))
-            extensions.pax = paxrecords.interpret([*self._globals.items(), *records])
+            extensions.pax = paxrecords.interpret([*self._globals.items(), *records], self.limits)
         elif flag == b"g":
             self._add_globals(paxrecords.keep_global(paxrecords.split(self._body(fields))))
         elif flag == b"L":
@@ -213,7 +216,7 @@ class TarReader(BlockStream):
 
     def _body(self, fields: _Fields) -> bytes:
         size = positive(fields[4], "size")
-        most = self._limits.max_header_bytes
+        most = self.limits.max_header_bytes
         if size > most:
             raise LimitExceededError(
                 f"the layer has an extended header of {size} bytes at offset {self.offset - BLOCK}",
@@ -229,23 +232,23 @@ class TarReader(BlockStream):
 
     def _add_globals(self, records: list[paxrecords.Record]) -> None:
         self._globals.update(records)
-        most = self._limits.max_header_bytes
+        most = self.limits.max_global_bytes
         if sum(len(key) + len(value) for key, value in self._globals.items()) > most:
             raise LimitExceededError(
                 "the layer's global headers are too large together",
-                limit=f"max_header_bytes={most}",
+                limit=f"max_global_bytes={most}",
             )
-        self._global_pax = paxrecords.interpret(self._globals.items())
+        self._global_pax = paxrecords.interpret(self._globals.items(), self.limits)
 
     # --- members ---------------------------------------------------------------------------------
 
     def _member(self, block: bytes, fields: _Fields, extensions: Extensions) -> Member:
         raw, mode, uid, gid, size, mtime, _, flag, link, magic, major, minor, prefix = fields
         self._members += 1
-        if self._members > self._limits.max_members:
+        if self._members > self.limits.max_members:
             raise LimitExceededError(
-                f"the layer has more than {self._limits.max_members} entries",
-                limit=f"max_members={self._limits.max_members}",
+                f"the layer has more than {self.limits.max_members} entries",
+                limit=f"max_members={self.limits.max_members}",
             )
         raw, link = text(raw), text(link)
         if prefix[0] and magic == POSIX_MAGIC:
@@ -277,6 +280,10 @@ class TarReader(BlockStream):
         else:
             self._other(member, major, minor, has_pax=extensions.pax is not None)
         member.name = clean_name(member.name)
+        # `_plain` need not look: its names have 100 bytes at most.
+        for path in (member.name, member.linkname if member.kind == "hardlink" else b""):
+            if len(path) > self.limits.max_path_bytes:
+                raise path_too_long(path, self.limits.max_path_bytes)
         if member.name == b"." and member.kind != "dir":
             raise InvalidLayerPathError(f"the layer's root cannot be a {member.kind}", path=b".")
         return member
@@ -285,7 +292,7 @@ class TarReader(BlockStream):
         """Set up the data that follow, and what is known of a sparse file."""
         stored = member.size
         member.linkname = b""
-        most = self._limits.max_sparse_entries
+        most = self.limits.max_sparse_entries
         entries: tarsparse.Map | None = None
         if fields[7] == b"S":
             if fields[9] != GNU_MAGIC:
@@ -302,11 +309,18 @@ class TarReader(BlockStream):
                 stored -= self.offset - before
         if entries is not None:
             member.sparse = tarsparse.checked(entries, member.size, stored)
-        if member.size > self._limits.max_file_bytes:
+            self._apparent += member.size
+            if self._apparent > self.limits.max_apparent_bytes:
+                raise LimitExceededError(
+                    f"the layer's sparse files have {self._apparent} bytes together",
+                    path=member.name,
+                    limit=f"max_apparent_bytes={self.limits.max_apparent_bytes}",
+                )
+        if member.size > self.limits.max_file_bytes:
             raise LimitExceededError(
                 f"{member.name[:255]!r} has {member.size} bytes",
                 path=member.name,
-                limit=f"max_file_bytes={self._limits.max_file_bytes}",
+                limit=f"max_file_bytes={self.limits.max_file_bytes}",
             )
         member.stored_size = self._left = stored
         self._gap = -stored % BLOCK

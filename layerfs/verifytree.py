@@ -77,7 +77,7 @@ class _Comparison:
 
     def _expected(self, reader: TarReader) -> LayerTree:
         """Read the whole tar: the tree that it makes, with digests of the files' content."""
-        tree = LayerTree()
+        tree = LayerTree(reader.limits)
         for member in reader:
             step = tree.add(member)
             tree.made.clear()

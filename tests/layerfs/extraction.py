@@ -118,14 +118,14 @@ def tar(*entries):
     return b"".join(entries) + bytes(1024)
 
 
-def reader(*entries):
-    return TarReader(io.BytesIO(tar(*entries)))
+def reader(*entries, limits=None):
+    return TarReader(io.BytesIO(tar(*entries)), limits)
 
 
-def extract(root, *entries, options=OPTIONS):
+def extract(root, *entries, options=OPTIONS, limits=None):
     """Apply the entries to the directory ``root``, made when missing."""
     root.mkdir(exist_ok=True)
-    return extract_from(reader(*entries), root, options=options)
+    return extract_from(reader(*entries, limits=limits), root, options=options)
 
 
 def extract_from(source, root, *, options=OPTIONS):

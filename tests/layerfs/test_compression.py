@@ -20,6 +20,7 @@ from layerfs.errors import (
     StorageError,
     ValidationError,
 )
+from layerfs.limits import Limits
 
 from .blobs import content, helpers, packed, read_all, sha256
 
@@ -246,33 +247,44 @@ def test_the_thread_runs_only_a_few_pieces_ahead():
 def test_more_output_than_allowed_is_refused(kind):
     data = content(3_000_000)
     blob = packed(data, kind)
-    with reader(io.BytesIO(blob), kind, max_output=len(data)) as source:
+    with reader(io.BytesIO(blob), kind, limits=Limits(max_output_bytes=len(data))) as source:
         assert read_all(source) == data
     with (
-        reader(io.BytesIO(blob), kind, max_output=len(data) - 1) as source,
+        reader(io.BytesIO(blob), kind, limits=Limits(max_output_bytes=len(data) - 1)) as source,
         pytest.raises(LimitExceededError) as caught,
     ):
         read_all(source)
-    assert caught.value.limit == f"max_output={len(data) - 1}"
+    assert caught.value.limit == f"max_output_bytes={len(data) - 1}"
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
-def test_a_bomb_is_refused_by_its_ratio(kind, monkeypatch):
-    monkeypatch.setattr(compression, "RATIO_FLOOR", 1 << 20)
+def test_a_bomb_is_refused_by_its_ratio(kind):
+    limits = Limits(max_ratio=100, ratio_floor_bytes=1 << 20)
     blob = packed(bytes(20_000_000), kind)
     with (
-        reader(io.BytesIO(blob), kind, max_ratio=100) as source,
+        reader(io.BytesIO(blob), kind, limits=limits) as source,
         pytest.raises(LimitExceededError) as caught,
     ):
         read_all(source)
     assert caught.value.limit == "max_ratio=100"
-    with reader(io.BytesIO(packed(content(), kind)), kind, max_ratio=100) as source:
+    with reader(io.BytesIO(packed(content(), kind)), kind, limits=limits) as source:
         source.finish()
 
 
 def test_a_small_bomb_is_no_bomb():
-    with reader(io.BytesIO(gzip.compress(bytes(5_000_000))), "gzip", max_ratio=10) as source:
+    blob = io.BytesIO(gzip.compress(bytes(5_000_000)))
+    with reader(blob, "gzip", limits=Limits(max_ratio=10)) as source:
         assert len(read_all(source)) == 5_000_000
+
+
+def test_the_ratio_is_that_of_the_whole_blob_and_not_of_its_members():
+    limits = Limits(max_ratio=100, ratio_floor_bytes=1 << 20)
+    members = gzip.compress(bytes(500_000)) * 40
+    with (
+        reader(io.BytesIO(members), "gzip", limits=limits) as source,
+        pytest.raises(LimitExceededError, match="expand to more than"),
+    ):
+        read_all(source)
 
 
 def test_a_zstd_bomb_never_has_more_than_a_piece_in_memory():
@@ -280,12 +292,14 @@ def test_a_zstd_bomb_never_has_more_than_a_piece_in_memory():
     header = b"\x28\xb5\x2f\xfd\x00\x58"  # window of 2 MiB
     block = (((128 << 10) << 3) | 1 << 1).to_bytes(3, "little") + b"\0"
 
+    limits = Limits(max_ratio=10**6, max_output_bytes=50 << 20)
+
     def assert_small_pieces(source):
         while piece := source.read(1 << 30):
             assert len(piece) <= decoders.PIECE
 
     with (
-        reader(io.BytesIO(header + block * 50_000), "zstd", max_output=50 << 20) as source,
+        reader(io.BytesIO(header + block * 50_000), "zstd", limits=limits) as source,
         pytest.raises(LimitExceededError),
     ):
         assert_small_pieces(source)
@@ -358,5 +372,6 @@ def test_random_bytes_raise_nothing_but_layerfs_errors(kind):
     starts = {"gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\xff", "zstd": b"\x28\xb5\x2f\xfd"}
     for _ in range(300):
         blob = starts[kind] + source.randbytes(source.randrange(200))
-        with reader(io.BytesIO(blob), kind, max_output=10 << 20) as opened, suppress(LayerFSError):
+        limits = Limits(max_output_bytes=10 << 20)
+        with reader(io.BytesIO(blob), kind, limits=limits) as opened, suppress(LayerFSError):
             read_all(opened)

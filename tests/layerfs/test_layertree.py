@@ -4,6 +4,7 @@ import pytest
 
 from layerfs.errors import HostileLayerError, InvalidLayerPathError, LimitExceededError
 from layerfs.layertree import Directory, LayerTree
+from layerfs.limits import Limits
 from layerfs.tarstream import Member
 
 
@@ -106,6 +107,22 @@ def test_implicit_directories_are_bounded_by_the_bytes_of_their_paths():
     with pytest.raises(LimitExceededError) as caught:
         grown(*(member(b"%d" % number + deep + b"/f") for number in range(100)))
     assert caught.value.limit == f"max_implicit_bytes={64 << 20}"
+
+
+@pytest.mark.parametrize("last", [member(b"a/b/d", "dir"), member(b"a/b/d/f"), member(b"l/d/f"),
+                                  member(b"a/b/d/.wh.x")])  # fmt: skip
+def test_depth_is_bounded_whatever_makes_a_directory(last):
+    entries = [member(b"a/b/f"), member(b"l", "symlink", b"a/b"), last]
+    for most in (2, 3):
+        tree = LayerTree(Limits(max_depth=most))
+        tree.add(entries[0])
+        tree.add(entries[1])
+        if most == 3:
+            tree.add(last)
+            continue
+        with pytest.raises(LimitExceededError) as caught:
+            tree.add(last)
+        assert caught.value.limit == "max_depth=2"
 
 
 def test_only_what_a_lower_layer_may_decide_is_called_implicit():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from layerfs import paxrecords
 from layerfs.errors import LimitExceededError
+from layerfs.limits import Limits
 from layerfs.paxrecords import interpret, keep_global, nanoseconds, split
 from layerfs.tarfields import Damage
 
@@ -204,10 +205,23 @@ def test_attributes_beyond_what_linux_can_hold_are_refused_by_limit():
     interpret([(b"SCHILY.xattr." + b"n" * 255, bytes(65536))])
     with pytest.raises(LimitExceededError) as caught:
         interpret([(b"SCHILY.xattr." + b"n" * 256, b"")])
-    assert caught.value.limit == "max_xattr_name=255"
+    assert caught.value.limit == "max_xattr_name_bytes=255"
     with pytest.raises(LimitExceededError) as caught:
         interpret([(b"SCHILY.xattr.user.a", bytes(65537))])
-    assert caught.value.limit == "max_xattr_bytes=65536"
+    assert caught.value.limit == "max_xattr_value_bytes=65536"
+
+
+def test_attributes_are_limited_one_by_one_and_all_together():
+    records = [(b"SCHILY.xattr.user.a", b"1234"), (b"LIBARCHIVE.xattr.user.b", b"MTIzNA==")]
+    interpret(records, Limits(max_xattrs_bytes=20, max_xattr_name_bytes=6, max_xattr_value_bytes=4))
+    for limits, told in (
+        (Limits(max_xattrs_bytes=19), "max_xattrs_bytes=19"),
+        (Limits(max_xattr_name_bytes=5), "max_xattr_name_bytes=5"),
+        (Limits(max_xattr_value_bytes=3), "max_xattr_value_bytes=3"),
+    ):
+        with pytest.raises(LimitExceededError) as caught:
+            interpret(records, limits)
+        assert caught.value.limit == told
 
 
 def test_sparse_records_are_kept_in_their_order():

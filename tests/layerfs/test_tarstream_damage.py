@@ -246,11 +246,21 @@ def test_absolute_names_are_confined():
 
 def test_names_too_long_for_linux_are_refused():
     refused(pax((b"path", b"x" * 256)) + member() + END, InvalidLayerPathError)
-    refused(pax((b"path", b"x/" * 3000)) + member() + END, InvalidLayerPathError)
     refused(
         pax((b"linkpath", b"x" * 4096)) + header(b"l", b"2") + END,
         InvalidLayerPathError,
     )
+
+
+def test_paths_longer_than_allowed_are_refused_also_of_hard_links():
+    name = b"x/" * 149 + b"yy"
+    for archive in (
+        pax((b"path", name)) + member() + END,
+        pax((b"linkpath", name)) + header(b"l", b"1") + END,
+    ):
+        read(archive, Limits(max_path_bytes=300))
+        assert limited(archive, Limits(max_path_bytes=299)) == "max_path_bytes=299"
+    assert limited(pax((b"path", b"x/" * 3000)) + member() + END, Limits()) == "max_path_bytes=4095"
 
 
 @pytest.mark.parametrize("flag", [b"1", b"2"])
@@ -334,7 +344,9 @@ def test_global_headers_cannot_grow_for_ever():
     archive = b"".join(
         pax((b"SCHILY.xattr.user.%d" % n, bytes(60_000)), flag=b"g") for n in range(100)
     )
-    assert limited(archive + END, Limits()) == f"max_header_bytes={4 << 20}"
+    limits = Limits(max_xattrs_bytes=2 << 20)
+    assert limited(archive + END, limits) == f"max_global_bytes={1 << 20}"
+    assert limited(archive + END, Limits(max_global_bytes=2 << 20)) == f"max_xattrs_bytes={1 << 20}"
 
 
 def test_files_larger_than_allowed_are_refused_also_when_sparse():
@@ -343,7 +355,15 @@ def test_files_larger_than_allowed_are_refused_also_when_sparse():
     assert limited(member(b"n", bytes(11)) + END, limits) == "max_file_bytes=10"
     assert limited(old_sparse(real=11, size=0) + END, limits) == "max_file_bytes=10"
     huge = header(b"n", size=base256(2**62, 12), magic=GNU)
-    assert limited(huge, Limits()) == f"max_file_bytes={2**44}"
+    assert limited(huge, Limits()) == f"max_file_bytes={2**42}"
+
+
+def test_sparse_files_larger_than_allowed_together_are_refused():
+    two = old_sparse(real=10, size=0) * 2 + END
+    assert len(read(two, Limits(max_apparent_bytes=20))) == 2
+    assert limited(two, Limits(max_apparent_bytes=19)) == "max_apparent_bytes=19"
+    plain = member(b"n", bytes(10)) * 2 + END
+    assert len(read(plain, Limits(max_apparent_bytes=10))) == 2
 
 
 def test_sparse_files_of_more_pieces_than_allowed_are_refused():

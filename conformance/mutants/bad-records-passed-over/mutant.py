@@ -15,6 +15,6 @@ def _is_good(record):
     return True
 
 
-paxrecords.interpret = lambda records: _interpret(filter(_is_good, records))
+paxrecords.interpret = lambda records, limits: _interpret(filter(_is_good, records), limits)
 
 raise SystemExit(main())
