@@ -201,7 +201,7 @@ def test_a_canary_that_nobody_touches_is_removed(local_host):
     with local_host.canary() as outside:
         assert local_host.read(outside.symlink) != b""
         assert set(local_host.tree(outside.path)) == {
-            ".", "file", "hardlink", "directory", "directory/below", "symlink",
+            ".", "file", "hardlink", "directory", "directory/below", "empty", "symlink",
         }  # fmt: skip
         local_host.run(["true"])
     assert not local_host.exists(outside.path)

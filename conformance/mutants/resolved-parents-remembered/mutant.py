@@ -1,4 +1,7 @@
-"""Mutant: a parent once resolved stays so, though another entry replaces it. Caught by HST-005."""
+"""Mutant: a parent once resolved stays so, though another entry replaces it.
+
+Caught by HST-005 and HST-212.
+"""
 
 from layerfs.cli import main
 from layerfs.layertree import LayerTree
