@@ -16,20 +16,17 @@ end, too. Nothing is made durable here: that is for the store (``syncfs``).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from layerfs import layerxattrs
-from layerfs.errors import (
-    InvalidLayerPathError,
-    LayerFSError,
-    PermissionDeniedError,
-    from_os_error,
-)
+from layerfs import layerxattrs, writers
+from layerfs.errors import InvalidLayerPathError, LayerFSError, from_os_error
 from layerfs.handles import Handles
+from layerfs.inodes import Inodes, write_all, write_pieces
 from layerfs.layertree import Directory, LayerTree, Node, Step
 from layerfs.tarstream import Member
 
@@ -38,11 +35,11 @@ if TYPE_CHECKING:
 
 LayerPath = bytes
 
-_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _INODE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _IMPLICIT_MODE: Final = 0o755
-_SMALL: Final = 64 * 1024
+#: So many files, symlinks and hardlinks are worth the start of helpers.
+_MANY: Final = 400
 #: What only a bad name, or somebody else in the staging directory, can bring about.
 _PATH_ERRORS: Final = frozenset({
     errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT,
@@ -95,20 +92,18 @@ def apply(reader: TarReader, root_fd: int, *, options: ApplyOptions | None = Non
     return _Applier(reader, root_fd, options or ApplyOptions()).run()
 
 
-class _Applier:
+class _Applier(Inodes):
     def __init__(self, reader: TarReader, root_fd: int, options: ApplyOptions) -> None:
+        super().__init__(options)
         self._reader = reader
-        self._options = options
-        self._tree = LayerTree()
+        self._tree = LayerTree(reader.limits)
         self._report = ApplyReport()
-        #: Outside the initial user namespace some things cannot be had, and are left out.
-        self._lenient = options.squash_ids or options.drop_privileged_xattrs
-        self._me = (os.geteuid(), os.getegid())
         self._root_fd = root_fd
         self._handles = Handles(root_fd)
         self._fd = self._handles.fd
         self._absent: set[Node] = set()  #: in the tree, but left out on disk
-        self._path = b"."  #: what is being worked on, for errors
+        self._writers: writers.Writers | None = None
+        self._small = 0  #: files, symlinks and hardlinks so far
         self._makers = {
             "file": self._make_file,
             "dir": self._make_directory,
@@ -121,22 +116,35 @@ class _Applier:
 
     def run(self) -> ApplyReport:
         try:
-            self._prepare_root()
-            for member in self._reader:
-                self._path = member.name
-                self._report.entries += 1
-                self._add(member)
-            self._tree.settle()
-            self._make_implicit()
-            self._finish_directories()
+            self._extract()
         except OSError as error:
             raise self._translated(error) from error
         finally:
             self._handles.close_all()
+            if self._writers is not None:
+                self._writers.close(kill=True)
+        self._report.skipped += self._skipped
         self._report.whiteouts.sort()
         self._report.implicit = self._tree.implicit()
         self._report.opaque_root = self._tree.root.opaque
         return self._report
+
+    def _extract(self) -> None:
+        self._prepare_root()
+        try:
+            for member in self._reader:
+                self._path = member.name
+                self._report.entries += 1
+                self._add(member)
+        except (LayerFSError, OSError):
+            self._drain()  # what a helper met earlier in the archive comes first
+            raise
+        self._drain()
+        if self._writers is not None:
+            self._skipped += self._writers.left_out
+        self._tree.settle()
+        self._make_implicit()
+        self._finish_directories()
 
     def _translated(self, error: OSError) -> LayerFSError:
         if error.errno in _PATH_ERRORS:
@@ -183,37 +191,44 @@ class _Applier:
             os.mkdir(step.name, 0o700, dir_fd=self._fd(step.parent))
 
     def _make_file(self, member: Member, step: Step) -> None:
-        fd = os.open(step.name, _NEW_FILE, 0o600, dir_fd=self._fd(step.parent))
-        try:
-            if member.sparse is not None:
-                self._write_sparse(fd, member)
-            elif member.size:
-                self._write(fd, member.size)
-            self._set_metadata(fd, member)
-        finally:
-            os.close(fd)
+        size = member.size
+        if size <= writers.LARGEST and member.sparse is None:
+            if (helpers := self._helped()) is not None:
+                helpers.file(step.parent, step.name, member, self._reader)
+            else:
+                content = self._reader.read(size)
+                self._create(self._fd(step.parent), step.name, member, write_all, content)
+        elif member.sparse is None:
+            pieces = self._reader.chunks(size)
+            self._create(self._fd(step.parent), step.name, member, write_pieces, pieces)
+        else:
+            self._create(self._fd(step.parent), step.name, member, self._write_sparse, member)
+            return
+        self._report.bytes += size
+
+    def _write_sparse(self, fd: int, member: Member) -> None:
+        for offset, length in member.sparse or ():
+            os.lseek(fd, offset, os.SEEK_SET)
+            write_pieces(fd, self._reader.chunks(length))
+            self._report.bytes += length
+        os.ftruncate(fd, member.size)
 
     def _make_symlink(self, member: Member, step: Step) -> None:
-        parent = self._fd(step.parent)
-        os.symlink(member.linkname, step.name, dir_fd=parent)
-        if self._must_chown(member):
-            self._chown(member, step.name, dir_fd=parent)
-        if member.xattrs:
-            # There is no setxattrat(2) before Linux 6.13. The descriptor is ours, the rest a name.
-            self._set_xattrs(
-                b"/proc/self/fd/%d/%b" % (parent, step.name),
-                layerxattrs.stored(member.xattrs, self._options),
-                follow=False,
-            )
-        times = (member.mtime_ns, member.mtime_ns)
-        os.utime(step.name, ns=times, dir_fd=parent, follow_symlinks=False)
+        if (helpers := self._helped()) is not None:
+            helpers.symlink(step.parent, step.name, member)
+        else:
+            self._symlink(self._fd(step.parent), step.name, member.linkname, member)
 
     def _make_hardlink(self, member: Member, step: Step) -> None:
         if step.node in self._absent or step.source is None:
-            self._report.skipped.append((member.name, "a link to what was left out"))
+            self._skipped.append((member.name, "a link to what was left out"))
             if step.old is not None:
                 self._remove(step.parent, step.name, step.old)
             return
+        if step.old is None and (helpers := self._helped()) is not None:
+            helpers.hardlink(step.parent, step.name, step.node, step.source, member.name)
+            return
+        self._drain()
         directory, source = step.source
         # What is replaced may be a directory that holds the target: link first, then remove.
         name = step.name if step.old is None else _TEMPORARY
@@ -241,7 +256,7 @@ class _Applier:
             # Only the host's root may make devices (mknod(2), CAP_MKNOD); a container engine gives
             # a rootless container those of the host.
             self._absent.add(step.node)
-            self._report.skipped.append((member.name, "devices need the host's root"))
+            self._skipped.append((member.name, "devices need the host's root"))
             return
         # Opening a device or fifo would act on it, so: an O_PATH descriptor, through /proc.
         fd = os.open(step.name, _INODE, dir_fd=parent)
@@ -255,6 +270,7 @@ class _Applier:
 
     def _remove(self, parent: Directory, name: bytes, old: Node) -> None:
         """Delete what this layer put at ``name``, and nothing else: ENOTEMPTY otherwise."""
+        self._drain()
         if not isinstance(old, Directory):
             if old not in self._absent:
                 os.unlink(name, dir_fd=self._fd(parent))
@@ -270,70 +286,26 @@ class _Applier:
             self._handles.trim()
         os.rmdir(name, dir_fd=self._fd(parent))
 
-    # --- content and metadata --------------------------------------------------------------------
+    # --- helpers ---------------------------------------------------------------------------------
 
-    def _write(self, fd: int, length: int) -> None:
-        small = length <= _SMALL  # most files are: one call instead of a generator's
-        for data in (self._reader.read(length),) if small else self._reader.chunks(length):
-            written = os.write(fd, data)
-            while written < len(data):  # a nearly full disk, or a file size limit
-                written += os.write(fd, data[written:])
-        self._report.bytes += length
+    def _helped(self) -> writers.Writers | None:
+        """Return the helpers; None while the layer may still turn out to be a small one."""
+        self._small += 1
+        if self._small == _MANY and writers.Writers.are_possible():
+            # Without: no more processes are allowed (RLIMIT_NPROC, pids.max), or files.
+            with contextlib.suppress(OSError):
+                self._writers = writers.Writers(self._root_fd, self._options)
+        if self._writers is not None and self._writers.failed:
+            self._drain()
+        return self._writers
 
-    def _write_sparse(self, fd: int, member: Member) -> None:
-        for offset, length in member.sparse or ():
-            os.lseek(fd, offset, os.SEEK_SET)
-            self._write(fd, length)
-        os.ftruncate(fd, member.size)
+    def _drain(self) -> None:
+        """Wait for the helpers, and raise what failed there."""
+        if self._writers is not None and (failure := self._writers.drain()) is not None:
+            self._path, error = failure
+            raise error
 
-    def _set_metadata(self, target: int | bytes, member: Member, *, opaque: bool = False) -> None:
-        """Write all metadata of an inode, given as descriptor or as its path in /proc/self/fd.
-
-        In this order: chown(2) clears setuid and capabilities; writing ``user.*`` needs the mode
-        to allow it, which the final one may not; an ACL has the last word on the mode.
-        """
-        if self._must_chown(member):
-            self._chown(member, target)
-        acls: dict[bytes, bytes] = {}
-        if member.xattrs or opaque:
-            xattrs = layerxattrs.stored(member.xattrs, self._options)
-            acls = {name: xattrs.pop(name) for name in layerxattrs.ACLS if name in xattrs}
-            if opaque:
-                xattrs[layerxattrs.opaque_name(self._options)] = b"y"
-            self._set_xattrs(target, xattrs)
-        os.chmod(target, member.mode)
-        if acls:
-            self._set_xattrs(target, acls)
-        os.utime(target, ns=(member.mtime_ns, member.mtime_ns))
-
-    def _must_chown(self, member: Member) -> bool:
-        return not self._options.squash_ids and (member.uid, member.gid) != self._me
-
-    def _chown(self, member: Member, target: int | bytes, *, dir_fd: int | None = None) -> None:
-        try:
-            os.chown(target, member.uid, member.gid, dir_fd=dir_fd, follow_symlinks=dir_fd is None)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            raise PermissionDeniedError(
-                f"{self._path!r}: owner {member.uid}:{member.gid} is not mapped in this user "
-                "namespace",
-                path=self._path,
-                errno=error.errno,
-            ) from error
-
-    def _set_xattrs(
-        self, target: int | bytes, xattrs: dict[bytes, bytes], *, follow: bool = True
-    ) -> None:
-        for name, value in xattrs.items():
-            try:
-                os.setxattr(target, name, value, follow_symlinks=follow)
-            except OSError as error:
-                if error.errno == errno.EPERM and name == layerxattrs.CAPABILITY and self._lenient:
-                    self._report.skipped.append((self._path, "capabilities cannot be set here"))
-                    continue
-                shown = os.fsdecode(name)
-                raise from_os_error(error, f"setting {shown!r} on", self._path) from error
+    # --- the end ---------------------------------------------------------------------------------
 
     def _finish_directories(self) -> None:
         """Make whiteouts and write metadata, children first, so that a mode shuts out nothing."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from layerfs import syscalls
-from layerfs.layertree import Directory
+
+if TYPE_CHECKING:
+    from layerfs.layertree import Directory
 
 _CONFINED: Final = (
     syscalls.RESOLVE_IN_ROOT
@@ -28,6 +30,24 @@ _KEPT: Final = 32
 #: Components of one openat2 path. A longer way is walked in several steps: names have at most 255
 #: bytes and PATH_MAX is 4096, and on the way up a deep tree the descriptors between are of use.
 _STRIDE: Final = 15
+
+
+def open_below(root_fd: int, path: bytes) -> int:
+    """Return a descriptor of the directory ``path`` below ``root_fd``; ``b"."`` is that itself.
+
+    Raises OSError: ELOOP, ENOTDIR or EXDEV where anything but directories lies on the way.
+    """
+    names = path.split(b"/")
+    fd = root_fd
+    for at in range(0, len(names), _STRIDE):
+        steps = b"/".join(names[at : at + _STRIDE])
+        try:
+            below = syscalls.openat2(fd, steps, _DIRECTORY, 0, _CONFINED)
+        finally:
+            if fd != root_fd:
+                os.close(fd)
+        fd = below
+    return fd
 
 
 class Handles:
