@@ -10,7 +10,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import pytest
 
@@ -18,6 +18,7 @@ from harness import realimage, target
 from harness.config import SubjectConfig, resolve
 from harness.errors import ConfigError, HarnessError
 from harness.evidence import FOLDER
+from harness.plugin import JUDGE
 from harness.subject import Mode
 
 #: In place of a folder: the real image that this machine can build by itself.
@@ -38,7 +39,7 @@ class Settings:
     image: Path | None
     output: Path
     mode: Mode
-    keep_evidence: bool
+    evidence: Literal["none", "bad", "all"]  #: of which cases it is written below ``output``
 
 
 def activate(config: pytest.Config) -> None:
@@ -56,7 +57,7 @@ def activate(config: pytest.Config) -> None:
     # Workers of xdist are given the options as they now are, and may have another folder.
     config.option.output = str(settings.output)
     config.option.image = None if settings.image is None else str(settings.image)
-    config.pluginmanager.register(Judge(settings), "layerfs-conformance-judge")
+    config.pluginmanager.register(Judge(settings), JUDGE)
     if hasattr(config, "workerinput"):
         return
     try:
@@ -89,7 +90,7 @@ def read(option: argparse.Namespace) -> Settings:
         image=None if option.image is None else image_layout(option.image),
         output=Path(option.output).absolute(),
         mode=option.suite_mode,
-        keep_evidence=option.keep_evidence,
+        evidence="all" if option.keep_evidence else "bad",
     )
 
 

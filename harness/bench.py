@@ -32,7 +32,6 @@ class SubjectUnfitError(HarnessError):
 class _Target:
     remote: Remote
     host: Host
-    info: InfoResponse
     facts: Mapping[str, Any]
     ledger: Ledger
 
@@ -49,6 +48,7 @@ class Bench:
         self._mode = mode
         self._now: _Target | None = None
         self._idle: Idle | None = None
+        self._info: InfoResponse | None = None
         self._unfit: HarnessError | None = None
         self.made_in = 0.0
 
@@ -66,15 +66,16 @@ class Bench:
         """
         if self._unfit is not None:
             raise self._unfit  # every case would ask again, and wait as long
-        if self._now is not None:
+        if self._now is not None and self._info is not None:
             return
         started = time.monotonic()
-        remote = target.connect(self._kind)
+        now, self._now = self._now, None
+        remote = target.connect(self._kind) if now is None else now.remote
         try:
-            info = self._info(remote)
-            host = Host(remote)
+            self._info = self._introduced(remote)
+            host = Host(remote) if now is None else now.host
             facts = host.facts  # by trying, which is over before the first ledger
-            self._now = _Target(remote, host, info, facts, host.ledger())
+            self._now = _Target(remote, host, facts, host.ledger())
         except (SubjectUnfitError, ConfigError) as error:
             self._unfit = error
             raise
@@ -82,6 +83,21 @@ class Bench:
             if self._now is None:
                 remote.close()
         self.made_in = time.monotonic() - started
+
+    def turn_to(self, config: SubjectConfig) -> None:
+        """Serve another subject from now on, on the same target if the last one has left nothing.
+
+        Its session has ended before that is looked at.
+        """
+        self.end_idle()
+        if self._now is not None:
+            try:
+                left = self.settle()
+            except HarnessError as error:  # a target that does not answer is not used again
+                left = [str(error)]
+            if left:
+                self.discard()
+        self._config, self._info, self._unfit = config, None, None
 
     def try_out(self) -> None:
         """Make the target, see that the subject starts there, and take it away again.
@@ -93,7 +109,7 @@ class Bench:
         finally:
             self.discard()
 
-    def _info(self, remote: Remote) -> InfoResponse:
+    def _introduced(self, remote: Remote) -> InfoResponse:
         subject = Subject(remote, self._config, mode="call")
         try:
             info = subject.call("info")
@@ -119,7 +135,9 @@ class Bench:
     @property
     def info(self) -> InfoResponse:
         """What the subject says of itself; makes the target when needed."""
-        return self._target().info
+        self._target()
+        assert self._info is not None
+        return self._info
 
     def _target(self) -> _Target:
         self.ready()

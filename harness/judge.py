@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +20,14 @@ from harness.activation import Settings
 from harness.bench import Bench
 from harness.catalogue import Identity, gather, identify
 from harness.clause import Clause
+from harness.config import SubjectConfig
 from harness.errors import HarnessError
 from harness.evidence import Evidence
 from harness.observe import Host
 from harness.remote import Remote
 from harness.results import CaseResult
 from harness.subject import Exchange, Subject
-from harness.verdict import BAD, Phase, decide, is_harness_error, is_unsupported
+from harness.verdict import BAD, Judgement, Phase, decide, is_harness_error, is_unsupported
 
 _SHOWN_CALLS: Final = 5
 
@@ -54,7 +55,14 @@ class Case:
         return [call for subject in self.subjects for call in subject.transcript]
 
 
+_WHO: Final = pytest.StashKey[Identity]()
 _CASE: Final = pytest.StashKey[Case]()
+
+
+def clause_of(item: pytest.Item) -> Clause | None:
+    """Return the clause that a collected case is of; None for a test that is of none."""
+    who = item.stash.get(_WHO, None)
+    return None if who is None else who.clause
 
 
 class Judge:
@@ -64,6 +72,11 @@ class Judge:
         self._settings = settings
         self._bench = Bench(settings.target, settings.subject, settings.mode)
         self._told = False
+
+    def turn_to(self, subject: SubjectConfig) -> None:
+        """Judge another subject with the cases that were collected."""
+        self._settings = replace(self._settings, subject=subject, word=str(subject.directory))
+        self._bench.turn_to(subject)
 
     # --- fixtures --------------------------------------------------------------------------------
 
@@ -109,9 +122,9 @@ class Judge:
             if who is None:
                 kept.append(item)
                 continue
-            item.stash[_CASE] = case = self._case_of(who, item)
-            item.extra_keyword_matches.add(case.id)
-            (kept if self._selects(case) else dropped).append(item)
+            item.stash[_WHO] = who
+            item.extra_keyword_matches.add(who.id)
+            (kept if self._selects(who) else dropped).append(item)
         if dropped:
             config.hook.pytest_deselected(items=dropped)
             items[:] = kept
@@ -128,13 +141,20 @@ class Judge:
             uses_image="image_layout" in item.fixturenames,  # type: ignore[attr-defined]
         )
 
-    def _selects(self, case: Case) -> bool:
+    def _selects(self, who: Identity) -> bool:
         wanted = self._settings.cases
-        return case.clause.profile in self._settings.profiles and (
-            not wanted or case.id in wanted or case.clause.id in wanted
+        return who.clause.profile in self._settings.profiles and (
+            not wanted or who.id in wanted or who.clause.id in wanted
         )
 
     # --- one case --------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """Begin a case with nothing known of it: it may be run for one subject after another."""
+        who = item.stash.get(_WHO, None)
+        if who is not None:
+            item.stash[_CASE] = self._case_of(who, item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -194,7 +214,7 @@ class Judge:
             if not isinstance(report.longrepr, tuple):
                 report.longrepr = (str(report.fspath), 0, f"Skipped: {error}")
             return
-        if self._bench.is_made:
+        if self._bench.is_made and self._settings.evidence != "none":
             case.evidence.look(self._bench.remote)
         case.evidence.failures.append(f"--- {phase} ---\n{report.longreprtext}")
         calls = case.transcript()[-_SHOWN_CALLS:]
@@ -210,7 +230,7 @@ class Judge:
         duration = time.monotonic() - case.started - case.target_s
         headline = f"{case.id}: {judgement.verdict}\n{case.clause.requirement}\n{judgement.message}"
         evidence: tuple[str, ...] = ()
-        if self._settings.keep_evidence or judgement.verdict in BAD | {"expected_failure"}:
+        if self._keeps_evidence(judgement):
             if self._bench.is_made:
                 case.evidence.look(self._bench.remote)
             evidence = case.evidence.write(
@@ -234,6 +254,11 @@ class Judge:
             self._bench.end_idle()
         if judgement.suspect:
             self._bench.discard()
+
+    def _keeps_evidence(self, judgement: Judgement) -> bool:
+        if self._settings.evidence == "bad":
+            return judgement.verdict in BAD | {"expected_failure"}
+        return self._settings.evidence == "all"
 
     def _identity(self, case: Case) -> dict[str, Any]:
         return {

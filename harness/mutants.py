@@ -1,33 +1,29 @@
 """Does every case catch what it claims to? Deliberately broken subjects tell.
 
-Each mutant names the clauses whose cases catch it. It is run against those alone, in a pytest of
-its own, and is *killed* when one of them fails or finds a leak. A mutant that does not even answer
-``info``, that trips the harness, or that only crashes and does not say that it is meant to, proves
-nothing and has *survived*. A MUST clause is covered
-when one of its cases has killed a mutant.
+Each mutant names the clauses whose cases catch it. It is run against those alone, of each clause
+until the first that catches it, and is *killed* when one of them fails or finds a leak. A mutant
+that does not even answer ``info``, that trips the harness, or that only crashes and does not say
+that it is meant to, proves nothing and has *survived*. A MUST clause is covered when one of its
+cases has killed a mutant.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
+import queue
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from harness import config, runner
+from harness import config
 from harness.catalogue import Entry
 from harness.config import CONFORMANCE, FILE_NAME, SubjectConfig
-from harness.errors import ConfigError, SubjectCrashed
-from harness.results import CaseResult, Results, ResultsError, load
+from harness.errors import ConfigError
+from harness.results import CaseResult
+from harness.trials import Scene, Trial, TrialError, kills
 
 FOLDER: Final = CONFORMANCE / "mutants"
-_KILLS: Final = frozenset({"failed", "leaked"})
-_CRASH: Final = SubjectCrashed.__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +121,11 @@ def run(
     a mutant that cannot run: that one has survived. Interrupted, it ends what it has started.
     """
     toll = Toll()
-    with ThreadPoolExecutor(workers) as pool:
-        under_way = [pool.submit(_fate, one, clauses, target, image, suite) for one in mutants]
+    claimed = {clause for one in mutants for clause in _catches(one)}
+    modules = {entry.module for id_, entry in clauses.items() if id_ in claimed}
+    scene = Scene(mutants, target, image, suite, sorted(modules))
+    with _Trials(scene) as trials, ThreadPoolExecutor(workers) as pool:
+        under_way = [pool.submit(_fate, one, clauses, trials) for one in mutants]
         try:
             for future in as_completed(under_way):
                 toll.fates.append(future.result())
@@ -137,6 +136,40 @@ def run(
     toll.fates.sort(key=lambda fate: fate.mutant)
     toll.uncovered = uncovered(clauses.values(), toll.fates)
     return toll
+
+
+class _Trials:
+    """As many trials as there are threads that ask, each used again by whoever comes next."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._idle: queue.SimpleQueue[Trial] = queue.SimpleQueue()
+
+    def of(self, mutant: SubjectConfig) -> list[CaseResult]:
+        """Return the results of the mutant's cases. Raises TrialError."""
+        try:
+            trial = self._idle.get_nowait()
+        except queue.Empty:
+            trial = Trial(self._scene)
+        try:
+            results = trial.of(mutant)
+        except BaseException:
+            trial.close()
+            raise
+        self._idle.put(trial)
+        return results
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while not self._idle.empty():
+            self._idle.get().close()
+
+
+def _catches(mutant: SubjectConfig) -> tuple[str, ...]:
+    assert mutant.mutant is not None
+    return tuple(mutant.mutant.catches)
 
 
 def uncovered(clauses: Iterable[Entry], fates: Sequence[Fate]) -> list[str]:
@@ -150,72 +183,36 @@ def uncovered(clauses: Iterable[Entry], fates: Sequence[Fate]) -> list[str]:
     return [clause for clause in musts if clause not in covered]
 
 
-def _fate(
-    mutant: SubjectConfig,
-    clauses: Mapping[str, Entry],
-    target: str,
-    image: Path | None,
-    suite: Path,
-) -> Fate:
+def _fate(mutant: SubjectConfig, clauses: Mapping[str, Entry], trials: _Trials) -> Fate:
     assert mutant.mutant is not None
-    catches = tuple(mutant.mutant.catches)
+    catches = _catches(mutant)
     who = (mutant.name, mutant.mutant.description, catches)
     unknown = [clause for clause in catches if clause not in clauses]
     if unknown:
         return Fate(*who, why=f"claims to be caught by {', '.join(unknown)}, which is no clause")
-    with tempfile.TemporaryDirectory(prefix="layerfs-mutant-") as output:
-        request = runner.Request(
-            subject=str(mutant.directory),
-            output=Path(output),
-            target=target,
-            cases=catches,
-            image=image,
-            folder=suite,
-            modules=sorted({clauses[clause].module for clause in catches}),
-        )
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *runner.run_arguments(request)],
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        try:
-            results = load(Path(output))
-        except ResultsError:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            return Fate(*who, why=f"no results: {said[-1] if said else done.returncode}")
-    return judge(who, results, crashes=mutant.mutant.crashes)
-
-
-def _environment() -> dict[str, str]:
-    # The harness may be a checkout that is not installed: the child finds it where we did.
-    path = [str(CONFORMANCE.parent), os.environ.get("PYTHONPATH", "")]
-    return {**runner.environment(), "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    try:
+        cases = trials.of(mutant)
+    except TrialError as error:
+        return Fate(*who, why=str(error))
+    return judge(who, cases, crashes=mutant.mutant.crashes)
 
 
 def judge(
-    who: tuple[str, str, tuple[str, ...]], results: Results, *, crashes: bool = False
+    who: tuple[str, str, tuple[str, ...]], cases: Sequence[CaseResult], *, crashes: bool = False
 ) -> Fate:
-    """Return the fate of a mutant (name, description, claimed clauses) by a run's results.
+    """Return the fate of a mutant (name, description, claimed clauses) by the cases it was put to.
 
-    ``crashes``: it is meant to. Otherwise crashes kill nobody: a mutant that has rotted does so.
+    ``crashes`` as for :func:`harness.trials.kills`.
     """
-    failed = tuple(case for case in results.cases if case.verdict in _KILLS)
-    killers = tuple(case for case in failed if crashes or case.failure != _CRASH)
+    killers = tuple(case for case in cases if kills(case, crashes=crashes))
     if killers:
         return Fate(*who, cases=killers)
-    if results.cases and all(
-        case.verdict == "unsupported" and case.message.startswith("target:")
-        for case in results.cases
-    ):
-        return Fate(*who, why=results.cases[0].message, unjudged=True)
-    odd = [case for case in results.cases if case.verdict != "passed"]
+    if not cases:
+        return Fate(*who, why="no case was run")
+    if all(case.verdict == "unsupported" and case.message.startswith("target:") for case in cases):
+        return Fate(*who, why=cases[0].message, unjudged=True)
+    odd = [case for case in cases if case.verdict != "passed"]
     if odd:
         lines = odd[0].message.splitlines() or [""]
         return Fate(*who, why=f"{odd[0].id}: {odd[0].verdict}: {lines[0]}")
-    if results.cases:
-        return Fate(*who, why=f"{', '.join(case.id for case in results.cases)} passed")
-    return Fate(*who, why="; ".join(results.remarks) or "no case was run")
+    return Fate(*who, why=f"{', '.join(case.id for case in cases)} passed")

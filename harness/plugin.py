@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from harness.tree import Tree
 
 DEFAULT_OUTPUT: Final = "build/conformance"
+#: The name under which what judges is registered, where there is a subject.
+JUDGE: Final = "layerfs-conformance-judge"
 SHOWN_DIFFERENCES: Final = 30
 
 
@@ -94,7 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Say what is missing where cases are collected and no subject is named."""
-    if config.getoption("--subject") is not None or config.getoption("collectonly"):
+    if config.pluginmanager.has_plugin(JUDGE) or config.getoption("collectonly"):
         return
     if any(item.get_closest_marker("clause") for item in items):
         raise pytest.UsageError(

@@ -32,10 +32,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What ``layerfs-conformance run`` was asked for. Everything in it has been checked.
-
-    With ``modules``, only these files of the suite in ``folder`` are read.
-    """
+    """What ``layerfs-conformance run`` was asked for. Everything in it has been checked."""
 
     subject: str
     output: Path
@@ -48,11 +45,13 @@ class Request:
     mode: str = "session"
     keep_evidence: bool = False
     folder: Path = CONFORMANCE
-    modules: Sequence[Path] = ()
 
 
 def arguments(folder: Path = CONFORMANCE, modules: Sequence[Path] = ()) -> list[str]:
-    """Return pytest's arguments for the cases in ``folder``, independent of where we are."""
+    """Return pytest's arguments for the cases in ``folder``, independent of where we are.
+
+    With ``modules``, only these files of it are read.
+    """
     loaded = [word for name in PLUGINS for word in ("-p", name)]
     paths = [str(path) for path in modules or [folder]]
     return [*paths, "-c", str(INI), "--rootdir", str(folder.parent), *loaded]
@@ -62,7 +61,7 @@ def run_arguments(request: Request) -> list[str]:
     """Return pytest's arguments for a run."""
     # What cannot be collected makes the run not conformant, and is no reason to keep silent about
     # the rest; with xdist's workers pytest does the same.
-    words = [*arguments(request.folder, request.modules), "--continue-on-collection-errors"]
+    words = [*arguments(request.folder), "--continue-on-collection-errors"]
     words += ["--subject", request.subject, "--target", request.target]
     words += ["--output", str(request.output), "--suite-mode", request.mode]
     for name in request.profiles:

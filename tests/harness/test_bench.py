@@ -54,6 +54,36 @@ def test_after_a_discard_there_is_a_new_target(bench):
     assert bench.remote.workdir != old
 
 
+def other(tmp_path, **env):
+    """The configuration of the same subject, with other variables in its environment."""
+    subject = config.load(tmp_path / "subject")
+    return subject.model_copy(
+        update={"command": subject.command.model_copy(update={"env": {**env}})}
+    )
+
+
+def test_the_next_subject_has_the_target_of_one_that_left_nothing(bench, tmp_path):
+    old = bench.remote.workdir
+    bench.turn_to(other(tmp_path))
+    assert bench.remote.workdir == old
+
+
+def test_the_next_subject_has_another_target_where_something_was_left(bench, tmp_path):
+    old = bench.remote.workdir
+    bench.host.mkdir(f"{old}/left")
+    bench.turn_to(other(tmp_path))
+    assert bench.remote.workdir != old
+
+
+def test_each_subject_says_itself_who_it_is(bench, tmp_path):
+    assert bench.info.version == "7.1"
+    bench.turn_to(other(tmp_path, TOY="dumb"))
+    with pytest.raises(SubjectUnfitError):
+        bench.ready()
+    bench.turn_to(other(tmp_path))
+    assert bench.info.version == "7.1"
+
+
 def test_a_subject_that_is_unfit_is_not_asked_again(tmp_path, monkeypatch):
     monkeypatch.setenv("TOY", "dumb")
     bench = Bench("local", config.load(toy.make(tmp_path).subject), "call")

@@ -9,13 +9,13 @@ from harness.errors import ConfigError
 from harness.mutants import Fate, Toll
 
 from . import toy
-from .outcomes import case, results
+from .outcomes import case
 
 WHO = ("m", "breaks it", ("WHT-001",))
 
 
-def judge(*cases, **changes):
-    return mutants.judge(WHO, results(*cases, **changes))
+def judge(*cases, **options):
+    return mutants.judge(WHO, cases, **options)
 
 
 @pytest.mark.parametrize("verdict", ["failed", "leaked"])
@@ -33,7 +33,7 @@ def test_a_case_that_fails_or_leaks_has_killed(verdict):
          "WHT-001: harness_error: no info"),
         ([case(verdict="unsupported", message="the subject does not declare: merge")],
          "WHT-001: unsupported: the subject does not declare: merge"),
-        ([], "not conformant: no MUST case of profile core was executed"),
+        ([], "no case was run"),
     ],
 )  # fmt: skip
 def test_anything_else_is_no_kill_and_says_why(cases, why):
@@ -45,7 +45,7 @@ def test_a_crash_kills_only_a_mutant_that_is_meant_to_crash():
     crashed = case(verdict="failed", failure="SubjectCrashed", message="add: a traceback")
     assert judge(crashed).cases == ()
     assert judge(crashed).why == "WHT-001: failed: add: a traceback"
-    assert mutants.judge(WHO, results(crashed), crashes=True).cases == (crashed,)
+    assert judge(crashed, crashes=True).cases == (crashed,)
 
 
 def test_what_the_target_cannot_run_is_not_judged():
@@ -135,6 +135,24 @@ def test_mutants_are_run_against_the_cases_that_claim_to_catch_them(made, tmp_pa
     assert "does not answer 'info'" in survived["dumb"]
     assert survived["lost"] == "claims to be caught by TOY-404, which is no clause"
     assert toll.uncovered == ["TOY-002"]
+
+
+def test_a_mutant_whose_judge_dies_has_survived_and_the_others_are_judged(made, tmp_path):
+    broken = '''
+@clause("TOY-002")
+def test_ends_the_judge():
+    """The process of the harness ends."""
+    os._exit(7)
+'''
+    module = made.suite / "test_toys.py"
+    module.write_text(module.read_text() + broken)
+    folder = tmp_path / "mutants"
+    make_mutant(folder, "a-killer", "lies", catches=("TOY-002",))
+    make_mutant(folder, "liar", "lies")
+    clauses = entries(module, TOY_001="MUST", TOY_002="MUST")
+    toll = mutants.run(mutants.find([], folder), clauses, suite=made.suite)
+    assert [fate.mutant for fate in toll.killed] == ["liar"]
+    assert [fate.why for fate in toll.survived] == ["its judge ended too early, with exit status 7"]
 
 
 def test_an_unknown_mutant_is_refused_with_those_that_there_are(tmp_path):
