@@ -51,6 +51,7 @@ def needed_capabilities(verb: str, request: Mapping[str, Any]) -> set[str]:
     fields = {
         "writable": bool(request.get("writable")),
         "readonly-store": verb == "open" and bool(request.get("readonly")),
+        "limits": verb == "open" and bool(request.get("limits")),
         "dependencies": bool(request.get("dependencies")),
         "zstd": str(request.get("media_type", "")).endswith("+zstd"),
         "sha512": any(

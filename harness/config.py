@@ -36,6 +36,9 @@ Profile = Literal[
 ]
 
 
+_Limit = Annotated[int | None, Field(ge=1)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -52,9 +55,27 @@ class Command(_Table):
 
 
 class Limits(_Table):
-    """Documented limits of the subject: beyond them it must refuse with ``limit-exceeded``."""
+    """Documented limits of the subject: beyond them it must refuse with ``limit-exceeded``.
 
-    max_layers: int | None = Field(default=None, ge=1)
+    Numbers, bytes or times, as PROTOCOL.md, section 9, says of each; None where none is declared.
+    """
+
+    max_layers: _Limit = None
+    max_members: _Limit = None
+    max_output_bytes: _Limit = None
+    max_ratio: _Limit = None
+    ratio_floor_bytes: Annotated[int | None, Field(ge=0)] = None
+    max_header_bytes: _Limit = None
+    max_global_bytes: _Limit = None
+    max_path_bytes: _Limit = None
+    max_depth: _Limit = None
+    max_xattr_name_bytes: _Limit = None
+    max_xattr_value_bytes: _Limit = None
+    max_xattrs_bytes: _Limit = None
+    max_sparse_entries: _Limit = None
+    max_file_bytes: _Limit = None
+    max_apparent_bytes: _Limit = None
+    max_implicit_bytes: _Limit = None
 
 
 class Timeouts(_Table):

@@ -178,9 +178,13 @@ class StoreRequest(_Request):
 
 
 class OpenRequest(StoreRequest):
-    """Create or recover the store. With ``readonly`` every change is refused afterwards."""
+    """Create or recover the store. With ``readonly`` every change is refused afterwards.
+
+    ``limits`` replace those of section 9 by name, for this session.
+    """
 
     readonly: bool = False
+    limits: dict[str, int] = {}
 
 
 class AddRequest(StoreRequest):
@@ -440,6 +444,7 @@ EXTRA_CAPABILITIES: Final[Mapping[str, str]] = {
     "session": "speaks the protocol as JSON lines, one process for many requests",
     "writable": "stack takes writable=true",
     "readonly-store": "open takes readonly=true",
+    "limits": "open takes limits",
     "zstd": "layers compressed with zstd",
     "sha512": "descriptors with sha512 digests",
     "devices": "layers with device nodes, where the host's privileges allow them",

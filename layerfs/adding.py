@@ -20,7 +20,7 @@ from layerfs import descriptor
 from layerfs import digest as digests
 from layerfs.errors import PathError, ValidationError, from_os_error
 from layerfs.opening import Parts
-from layerfs.reading import Expected, Tee, read_layer
+from layerfs.reading import Expected, Reading, Tee, read_layer
 from layerfs.records import Layer
 from layerfs.removal import disk_usage
 from layerfs.staging import Operation
@@ -74,6 +74,17 @@ def add_staged(parts: Parts, operation: Operation, extra: Extra | None = None) -
         return _added(parts, operation, tee, wanted, extra)
 
 
+def add_extracted(parts: Parts, operation: Operation, reading: Reading) -> Layer:
+    """Add the same, when it is in ``operation.tree`` already, and its blob is ``reading``."""
+    made = Layer(reading.digest, reading.diff_id, reading.size, descriptor.LAYER, (), {})
+    ingest = Ingest(parts, operation)
+    ingest.done = True
+    with _opened(operation.blob) as raw, Tee(raw, Expected(descriptor.LAYER), None) as tee:
+        layer = _published(parts, operation, made, tee, ingest)
+    assert layer is not None, "nothing was left out because it was here before"
+    return layer
+
+
 @contextmanager
 def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
     if not isinstance(source, (str, os.PathLike)):
@@ -98,7 +109,8 @@ def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 
 def _added(parts: Parts, operation: Operation, tee: Tee, wanted: Expected, extra: Extra) -> Layer:
     ingest = Ingest(parts, operation)
-    reading = read_layer(tee, wanted, None if _has_tree(parts, wanted) else ingest)
+    consume = None if _has_tree(parts, wanted) else ingest
+    reading = read_layer(tee, wanted, consume, parts.limits)
     made = Layer(
         reading.digest,
         reading.diff_id,
@@ -112,7 +124,7 @@ def _added(parts: Parts, operation: Operation, tee: Tee, wanted: Expected, extra
         tee.save()
         if not ingest.done:
             with _opened(operation.blob) as raw:
-                read_layer(raw, replace(wanted, digest=made.digest), ingest)
+                read_layer(raw, replace(wanted, digest=made.digest), ingest, parts.limits)
     return layer
 
 

@@ -20,6 +20,7 @@ from layerfs.verbs import answer
 
 if TYPE_CHECKING:
     from layerfs.commands import Command
+    from layerfs.limits import Limits
 
 FOUND: Final = 1
 USAGE: Final = 2
@@ -63,6 +64,11 @@ _SESSION: Final = """\
 Do many requests in one process: JSON lines of {"id", "verb", "request"} on standard input, each
 answered by a line of {"id", "status", "response" or "error"}; a line without a readable id is
 answered under -1. Ends with its input; what is mounted stays mounted."""
+_LIMITS: Final = """\
+Show the limits of what a layer may ask for when it is read: name, value, unit, and what is
+limited. A layer beyond one is refused, and nothing of it is kept. --limit NAME=VALUE sets one for
+one command that reads layers; a value may end in K, M, G or T for powers of 1024."""
+
 _SESSION_EXAMPLE: Final = """echo '{"id": 1, "verb": "info", "request": {}}' | layerfs session"""
 
 
@@ -132,12 +138,22 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         )
         command.arguments(one)
         _add_common(one)
+        if command.reads:
+            _add_limit(one)
         one.set_defaults(function=_for_people, command=command)
     call = parsers.add_parser(
         "call", help="do one request of the protocol", **_texts(_CALL, _CALL_EXAMPLE)
     )
     call.add_argument("verb", metavar="VERB")
     call.set_defaults(function=lambda given: session.call(given.verb))
+    limits = parsers.add_parser(
+        "limits",
+        help="show how much a layer may ask for",
+        **_texts(_LIMITS, "layerfs limits\nlayerfs add --limit max_ratio=500 swap.tar.gz"),
+    )
+    _add_limit(limits)
+    limits.add_argument("--json", action="store_true", help="print an object of names and values")
+    limits.set_defaults(function=_show_limits)
     lines = parsers.add_parser(
         "session", help="do requests as JSON lines", **_texts(_SESSION, _SESSION_EXAMPLE)
     )
@@ -166,6 +182,43 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--limit",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="what a layer may ask for, see `layerfs limits`; may be given several times",
+    )
+
+
+def _limits(given: argparse.Namespace) -> Limits | None:
+    """Return what --limit says; None: nothing. ValidationError."""
+    texts = getattr(given, "limit", None)
+    if not texts:
+        return None
+    from layerfs.limits import Limits  # noqa: PLC0415 - seldom given
+
+    return Limits.parse(texts)
+
+
+def _show_limits(given: argparse.Namespace) -> int:
+    from layerfs.limits import Limits  # noqa: PLC0415 - for this command alone
+
+    try:
+        rows = (_limits(given) or Limits()).described()
+    except LayerFSError as error:
+        if given.json:
+            return session.refuse(error)
+        output.tell(error.message)
+        return session.status_of(error)
+    if given.json:
+        output.put(session.encoded({name: value for name, value, _, _ in rows}))
+    else:
+        output.put(render.limits(rows))
+    return 0
+
+
 def _for_people(given: argparse.Namespace) -> int:
     root = getattr(given, "root", None) or os.environ.get("LAYERFS_ROOT")
     if not root:
@@ -174,7 +227,8 @@ def _for_people(given: argparse.Namespace) -> int:
     as_json = hasattr(given, "json")
     shown = progress.on(sys.stderr)
     try:
-        with stores(readonly=hasattr(given, "readonly"), progress=shown) as opened:
+        readonly = hasattr(given, "readonly")
+        with stores(readonly=readonly, limits=_limits(given), progress=shown) as opened:
             store = Store(opened, absolute(root))
             verb, request = given.command.request(given, store)
             request["store"] = store.root

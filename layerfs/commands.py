@@ -25,6 +25,8 @@ class Command(NamedTuple):
     aliases: tuple[str, ...] = ()
     #: Fields of the response that tell of damage when they are not empty: exit status 1.
     findings: tuple[str, ...] = ()
+    #: Whether it reads layers, so that --limit means something.
+    reads: bool = False
 
 
 def _nothing(_parser: ArgumentParser) -> None:
@@ -167,6 +169,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "layerfs add base.tar.gz\nlayerfs add app.tar --depends-on 3f8a12bc --digest sha256:...",
         _add,
         _add_request,
+        reads=True,
     ),
     "show": Command(
         "show one layer",
@@ -276,6 +279,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         _any_digests,
         _about_some("verify"),
         findings=("damaged",),
+        reads=True,
     ),
     "repair": Command(
         "mend what is damaged",
@@ -285,6 +289,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         _any_digests,
         _about_some("repair"),
         findings=("failed",),
+        reads=True,
     ),
     "lease": Command(
         "keep layers from removal",
@@ -339,6 +344,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
             "import",
             {"path": absolute(given.path), "reference": given.reference},
         ),
+        reads=True,
     ),
     "export": Command(
         "write an image",

@@ -73,6 +73,13 @@ def _count(value: Any) -> str:
     return _whole(value) or ("" if value >= 0 else "must not be negative")
 
 
+def _counts(value: Any) -> str:
+    if not isinstance(value, dict):
+        return "must be an object of whole numbers"
+    each = ((name, _count(one)) for name, one in value.items())
+    return next((f"{name[:_SHOWN]!r} {wrong}" for name, wrong in each if wrong), "")
+
+
 def _texts(value: Any) -> str:
     if not isinstance(value, (list, tuple)):
         return "must be a list of strings"
@@ -88,6 +95,8 @@ FLAG: Final = Field(_flag, default=False)
 WHOLE: Final = Field(_whole)
 COUNT: Final = Field(_count)
 TEXTS: Final = Field(_texts)
+#: An object of names and whole numbers that are not negative.
+COUNTS: Final = Field(_counts)
 
 
 def checked(verb: str, fields: Mapping[str, Field], request: object) -> Mapping[str, Any]:

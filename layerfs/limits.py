@@ -53,7 +53,7 @@ class Limits:
         4 * _MIB, "bytes", "one extended header, long name or long link name"
     )
     # They are read again with every member. `git archive` writes one of 52 bytes.
-    max_global_bytes: int = _limit(_MIB, "bytes", "what all global headers say, together")
+    max_global_bytes: int = _limit(64 * _KIB, "bytes", "what all global headers say, together")
     # PATH_MAX (linux/limits.h), without its NUL: nobody could name a longer one.
     max_path_bytes: int = _limit(
         4095, "bytes", "the path of an entry, or of a hard link's target", least=256, most=4095

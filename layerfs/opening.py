@@ -11,7 +11,7 @@ import stat
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from layerfs import reserve
 from layerfs.backends import Backend, Features, probing
@@ -29,6 +29,9 @@ from layerfs.errors import (
     from_os_error,
 )
 from layerfs.staging import Staging, exclusive
+
+if TYPE_CHECKING:
+    from layerfs.limits import Limits
 
 DATABASE: Final = "layerfs.db"
 _LOCK: Final = "lock"
@@ -59,6 +62,7 @@ class Parts:
     staging: Staging
     backend: Backend
     readonly: bool
+    limits: Limits | None = None  #: of what is read; None stands for the defaults
 
     @property
     def run(self) -> Path:

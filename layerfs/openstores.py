@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from layerfs.errors import StorageError
 
 if TYPE_CHECKING:
+    from layerfs.limits import Limits
     from layerfs.store import LayerFS
 
 Progress = Callable[[int, int | None], None]
@@ -18,13 +19,21 @@ Progress = Callable[[int, int | None], None]
 class Stores:
     """The stores that one process has open, each opened by the first request that names it.
 
-    ``readonly`` opens them without a change; a request may ask that of one store. ``progress`` is
+    ``readonly`` opens them without a change, ``limits`` bound the layers that they read; a request
+    may ask either of one store. ``progress`` is
     called during long reads with bytes done, and bytes in all if known. ``close`` lets go of all,
     and leaves what is mounted as it is.
     """
 
-    def __init__(self, *, readonly: bool = False, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        readonly: bool = False,
+        limits: Limits | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         self._readonly = readonly
+        self._limits = limits
         self.progress = progress
         self._open: dict[str, tuple[tuple[int, int], LayerFS]] = {}
 
@@ -43,11 +52,15 @@ class Stores:
             raise StorageError(
                 f"no store at {root!r}: create it with `layerfs init`, the verb open", path=root
             )
-        return self._opened(key, readonly=self._readonly, recover=recover)
+        return self._opened(key, readonly=self._readonly, recover=recover, limits=self._limits)
 
-    def open(self, root: str, *, readonly: bool) -> LayerFS:
+    def open(self, root: str, *, readonly: bool, limits: Limits | None = None) -> LayerFS:
         """Create or recover the store at ``root``, also one that is open here already."""
-        return self._opened(os.path.realpath(root), readonly=readonly or self._readonly)
+        return self._opened(
+            os.path.realpath(root),
+            readonly=readonly or self._readonly,
+            limits=limits or self._limits,
+        )
 
     def end(self, root: str) -> None:
         """Unmount all views of the store in this mount namespace, and let go of it.
@@ -67,11 +80,13 @@ class Stores:
         for key in list(self._open):
             self._forget(key)
 
-    def _opened(self, key: str, *, readonly: bool, recover: bool = False) -> LayerFS:
+    def _opened(
+        self, key: str, *, readonly: bool, recover: bool = False, limits: Limits | None = None
+    ) -> LayerFS:
         from layerfs.store import LayerFS  # noqa: PLC0415 - `--help` and bad requests need no store
 
         self._forget(key)
-        store = LayerFS.open(key, readonly=readonly, recover=recover)
+        store = LayerFS.open(key, readonly=readonly, recover=recover, limits=limits)
         # A store that was replaced meanwhile, under the same name, must not be mistaken for it.
         self._open[key] = (_identity(key) or (0, 0), store)
         return store
@@ -83,9 +98,11 @@ class Stores:
 
 
 @contextmanager
-def stores(*, readonly: bool = False, progress: Progress | None = None) -> Iterator[Stores]:
+def stores(
+    *, readonly: bool = False, limits: Limits | None = None, progress: Progress | None = None
+) -> Iterator[Stores]:
     """Have Stores, and let go of all that it opened at the end; what is mounted stays."""
-    opened = Stores(readonly=readonly, progress=progress)
+    opened = Stores(readonly=readonly, limits=limits, progress=progress)
     try:
         yield opened
     finally:

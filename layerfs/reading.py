@@ -28,6 +28,7 @@ from layerfs.errors import (
 )
 
 if TYPE_CHECKING:
+    from layerfs.limits import Limits
     from layerfs.tarstream import TarReader
 
 _CHUNK: Final = 1 << 20
@@ -99,7 +100,10 @@ class Reading(NamedTuple):
 
 
 def read_layer(
-    raw: Readable, expected: Expected, consume: Callable[[TarReader], None] | None
+    raw: Readable,
+    expected: Expected,
+    consume: Callable[[TarReader], None] | None,
+    limits: Limits | None = None,
 ) -> Reading:
     """Read ``raw`` to its end, let ``consume`` have the tar, and compare with ``expected``.
 
@@ -113,10 +117,12 @@ def read_layer(
     algorithm = "sha256" if expected.digest is None else digests.algorithm(expected.digest)
     others = [digests.algorithm(expected.diff_id)] if expected.diff_id is not None else []
     compression = descriptor.compression_of(expected.media_type)
-    with BlobReader(raw, compression, algorithm=algorithm, diff_algorithms=others) as stream:
+    with BlobReader(
+        raw, compression, algorithm=algorithm, diff_algorithms=others, limits=limits
+    ) as stream:
         try:
             if consume is not None:
-                consume(TarReader(stream))
+                consume(TarReader(stream, limits))
             found = stream.finish()
         except CONTENT_ERRORS as error:
             if expected.digest is not None or expected.size is not None:

@@ -48,6 +48,23 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def limits(rows: Sequence[tuple[str, int, str, str]]) -> str:
+    """Return limits as a table, values as they are given with --limit."""
+    shown = [(name, _powers(value), unit, about) for name, value, unit, about in rows]
+    lines = _table(("LIMIT", "VALUE", "UNIT", "OF"), shown, right=1)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _powers(value: int) -> str:
+    """Return a whole number without loss: "4095", "64K"."""
+    letters = iter(("K", "M", "G", "T"))
+    shown = str(value)
+    while value and value % 1024 == 0 and (letter := next(letters, None)) is not None:
+        value //= 1024
+        shown = f"{value}{letter}"
+    return shown
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = -1) -> Lines:
     """Align columns; that numbered ``right`` to the right."""
     all_rows = [head, *rows]

@@ -149,7 +149,9 @@ def _adopt_blobs(parts: Parts, report: _Report) -> None:
 
 def _mend_layers(parts: Parts, layers: Sequence[Layer], report: _Report) -> None:
     extracted: dict[str, bool] = {}
-    damaged = [(layer, damage) for layer in layers if (damage := examine(parts, layer))]
+    damaged: list[tuple[Layer, list[Damage]]] = []
+    for layer in layers:
+        report.attempt(layer.digest, _find, parts, layer, damaged)
     for layer, damage in damaged:
         if layer.diff_id not in extracted:
             if _blob_is_damaged(damage):
@@ -158,6 +160,11 @@ def _mend_layers(parts: Parts, layers: Sequence[Layer], report: _Report) -> None
             extracted[layer.diff_id] = report.attempt(layer.digest, extract_again, parts, layer)
         if extracted[layer.diff_id]:
             report.repaired[layer.digest] = None
+
+
+def _find(parts: Parts, layer: Layer, damaged: list[tuple[Layer, list[Damage]]]) -> None:
+    if damage := examine(parts, layer):
+        damaged.append((layer, damage))
 
 
 def _blob_is_damaged(damage: Sequence[Damage]) -> bool:
@@ -178,7 +185,7 @@ def extract_again(parts: Parts, layer: Layer) -> None:
     with parts.staging.operation() as operation:
         ingest = adding.Ingest(parts, operation)
         with parts.blobs.open(layer.digest) as raw:
-            read_layer(raw, expected, ingest)
+            read_layer(raw, expected, ingest, parts.limits)
         operation.intend("replace", diff_id=layer.diff_id)
         operation.sync()
         with parts.lock():

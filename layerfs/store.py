@@ -35,9 +35,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 
 from layerfs import (
     adding,
@@ -67,6 +68,9 @@ from layerfs.records import (
     RepairReport,
     Stats,
 )
+
+if TYPE_CHECKING:
+    from layerfs.limits import Limits
 
 _LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 
@@ -98,13 +102,15 @@ class LayerFS:
         *,
         readonly: bool = False,
         recover: bool = False,
+        limits: Limits | None = None,
     ) -> Self:
         """Open the store at ``root``; create it when it is missing or an empty directory.
 
         What dead operations left behind is undone first, and views of an earlier boot forgotten.
         ``readonly`` changes nothing at all, and refuses later changes. ``recover`` opens even a
         store whose database is damaged: it is set aside as ``layerfs.db.damaged``, and ``repair``
-        fills the new one from the blobs, trees and index.json.
+        fills the new one from the blobs, trees and index.json. ``limits`` bound what a layer may
+        ask for when it is added, made, verified or repaired; they are not kept in the store.
 
         PathError (a file, missing parent), StorageError (a directory that is not a store),
         ReadOnlyFilesystemError and PermissionDeniedError (cannot be written: use readonly),
@@ -121,7 +127,8 @@ class LayerFS:
         def attempt() -> Parts:
             return recovery.open_recovered(path, readonly=readonly, recover=recover)
 
-        return cls(attempt() if readonly else reserve.spending(path, attempt))
+        parts = attempt() if readonly else reserve.spending(path, attempt)
+        return cls(replace(parts, limits=limits))
 
     def __enter__(self) -> Self:
         return self

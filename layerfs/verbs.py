@@ -84,7 +84,12 @@ def _info(_stores: Stores, _request: Mapping[str, Any]) -> Response:
 
 
 def _open(stores: Stores, request: Mapping[str, Any]) -> Response:
-    store = stores.open(request["store"], readonly=request["readonly"])
+    limits = None
+    if request["limits"]:
+        from layerfs.limits import Limits  # noqa: PLC0415 - seldom given
+
+        limits = Limits.of(request["limits"])
+    store = stores.open(request["store"], readonly=request["readonly"], limits=limits)
     return {"store": os.fspath(store.root)}
 
 
@@ -254,7 +259,7 @@ _ANY_DIGESTS: Final = {"digests": fields.TEXTS.or_null()}
 #: All verbs, in the order of PROTOCOL.md.
 VERBS: Final[Mapping[str, Verb]] = {
     "info": Verb({}, _info),
-    "open": Verb({**_STORE, "readonly": fields.FLAG}, _open),
+    "open": Verb({**_STORE, "readonly": fields.FLAG, "limits": fields.COUNTS.otherwise({})}, _open),
     "close": Verb(_STORE, _close),
     "add": Verb(
         {

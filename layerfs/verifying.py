@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from layerfs import digest as digests_
-from layerfs.errors import DigestMismatchError, LayerNotFoundError, StorageError
+from layerfs.errors import (
+    DigestMismatchError,
+    LayerNotFoundError,
+    LimitExceededError,
+    StorageError,
+)
 from layerfs.opening import Parts
 from layerfs.reading import CONTENT_ERRORS, Expected, read_layer
 from layerfs.records import Damage, Layer
@@ -40,7 +45,10 @@ def verify(parts: Parts, digests: Sequence[str] | None) -> list[Damage]:
 
 
 def examine(parts: Parts, layer: Layer) -> list[Damage]:
-    """Return what is damaged in one layer. Without its blob, nothing is known of its tree."""
+    """Return what is damaged in one layer. Without its blob, nothing is known of its tree.
+
+    LimitExceededError: the limits in force are less than those that it was added with.
+    """
     expected = Expected(layer.media_type, layer.digest, layer.size, layer.diff_id)
     problems: list[tuple[bytes, str]] = []
 
@@ -53,7 +61,9 @@ def examine(parts: Parts, layer: Layer) -> list[Damage]:
     try:
         with parts.blobs.open(layer.digest) as raw:
             try:
-                read_layer(raw, expected, compare)
+                read_layer(raw, expected, compare, parts.limits)
+            except LimitExceededError:
+                raise  # the store holds what it was told to, and now is told otherwise: no damage
             except (DigestMismatchError, *CONTENT_ERRORS) as error:
                 return [Damage(layer.digest, None, error.message)]
     except StorageError as error:

@@ -110,6 +110,7 @@ def test_words_that_only_look_like_a_traceback_are_no_crash():
         ("merge", {}, []),
         ("stack", {"writable": True}, ["devices"]),
         ("open", {"readonly": True}, []),
+        ("open", {"limits": {"max_ratio": 5}}, []),
         ("add", {"media_type": "application/vnd.oci.image.layer.v1.tar+zstd"}, ["devices"]),
         ("add", {"digest": "sha512:00"}, ["devices"]),
         ("add", {"dependencies": ["sha256:00"]}, ["devices"]),

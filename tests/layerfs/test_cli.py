@@ -11,6 +11,7 @@ import pytest
 from harness import protocol
 from layerfs import __version__
 from layerfs.commands import COMMANDS
+from layerfs.limits import Limits
 from layerfs.verbs import VERBS
 
 from .command import COMMAND, ROOT, environment, run, started
@@ -261,6 +262,29 @@ def test_damage_is_status_1_until_it_is_repaired(root, add):
     assert f"{digest[:19]}  d/f " in out
     assert run("repair", "--root", root)[0] == f"repaired {digest}\n"
     run("verify", "--root", root)
+
+
+def test_limits_are_shown_and_set_for_one_command(root, tmp_path):
+    table, _ = run("limits", "--limit", "max_ratio=500")
+    assert "max_ratio                  500  times  " in table
+    shown = json.loads(run("limits", "--json")[0])
+    assert shown == {name: value for name, value, _, _ in Limits().described()}
+
+    path = tmp_path / "layer.tar"
+    path.write_bytes(tar({"f": b"1", "g": b"2"}))
+    out, _ = run("--root", root, "--json", "add", "--limit", "max_members=1", path, status=10)
+    assert json.loads(out)["error"]["limit"] == "max_members=1"
+    _, told = run("--root", root, "add", "--limit", "max_memebrs=1", path, status=10)
+    assert told.startswith("layerfs: no limit 'max_memebrs'; there are max_members, ")
+    run("--root", root, "add", path)
+    run("--root", root, "list", "--limit", "max_members=1", status=2)
+    run("--root", root, "verify", "--limit", "max_members=1", status=10)
+
+
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+def test_a_limit_that_is_none_is_refused(json_too):
+    out, told = run("limits", "--limit", "max_ratio=x", *json_too, status=10)
+    assert "NAME=VALUE" in out + told
 
 
 def test_a_readonly_store_is_looked_at_and_not_changed(root, add):

@@ -1,7 +1,7 @@
 import pytest
 
 from harness import protocol
-from layerfs.render import plain, short, size, text
+from layerfs.render import limits, plain, short, size, text
 
 DIGEST = "sha256:" + "ab" * 32
 LAYER = {"digest": DIGEST, "diff_id": DIGEST, "size": 2048, "media_type": "x", "dependencies": []}
@@ -128,3 +128,12 @@ def test_nothing_reaches_the_terminal_that_it_would_act_on():
 
 def test_a_short_digest_keeps_its_algorithm():
     assert short("sha512:" + "0123456789abcdef" * 8) == "sha512:0123456789ab"
+
+
+def test_limits_are_shown_without_loss_in_the_notation_in_which_they_are_given():
+    rows = [("a", 0, "times", "x"), ("bb", 4095, "bytes", "y"), ("c", 64 << 20, "bytes", "z")]
+    rows.append(("d", 5 << 50, "bytes", "w"))
+    assert limits(rows).splitlines() == [
+        "LIMIT  VALUE  UNIT   OF", "a          0  times  x", "bb      4095  bytes  y",
+        "c        64M  bytes  z", "d      5120T  bytes  w",
+    ]  # fmt: skip

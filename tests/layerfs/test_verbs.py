@@ -9,6 +9,7 @@ from layerfs.errors import (
     InvalidMountPointError,
     LayerFSError,
     LayerNotFoundError,
+    LimitExceededError,
     ReadOnlyFilesystemError,
     StorageError,
     UnmountFailedError,
@@ -27,6 +28,7 @@ UNKNOWN = "sha256:" + "0" * 64
 RIGHT = {
     "store": "/nowhere/store",
     "readonly": False,
+    "limits": {"max_members": 5},
     "path": "/nowhere/file",
     "media_type": PLAIN,
     "digest": UNKNOWN,
@@ -199,6 +201,33 @@ def test_readonly_holds_until_the_store_is_closed_or_opened_again(tmp_path):
         store.ask("remove", digest=digest)
     store.ask("close")
     assert store.ask("remove", digest=digest) == {"removed": True}
+
+
+def test_limits_hold_until_the_store_is_closed_or_opened_again(tmp_path):
+    store = Store(tmp_path)
+    files = {"f": b"1", "g": b"2"}
+    store.ask("open", limits={"max_members": 1})
+    with pytest.raises(LimitExceededError) as caught:
+        store.add(files)
+    assert caught.value.limit == "max_members=1"
+    assert store.add({"f": b"1"})
+    store.ask("close")
+    assert store.add(files)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ([], "must be an object"), ({"max_members": "5"}, "'max_members' must be a whole number"),
+        ({"max_members": -1}, "'max_members' must not be negative"),
+        ({"max_members": 0}, "from 1 to"), ({"max_layers": 5}, "no limit 'max_layers'"),
+    ],
+)  # fmt: skip
+def test_limits_that_cannot_be_are_refused_and_the_others_stay(tmp_path, limits, told):
+    store = Store(tmp_path)
+    with pytest.raises(ValidationError, match=told):
+        store.ask("open", limits=limits)
+    assert store.add({"f": b"1", "g": b"2"})
 
 
 def test_all_stores_may_be_readonly(tmp_path):

@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from layerfs.errors import LayerNotFoundError, ValidationError
+from layerfs.errors import LayerNotFoundError, LimitExceededError, ValidationError
+from layerfs.limits import Limits
 from layerfs.records import Damage
 from layerfs.store import LayerFS
 
@@ -94,6 +95,15 @@ def test_the_unknown_and_the_malformed_cannot_be_verified(store):
         store.verify(["sha256:" + "0" * 64])
     with pytest.raises(ValidationError):
         store.verify(["x"])
+
+
+def test_a_layer_beyond_the_limits_in_force_is_not_called_damaged(root, store, layer):
+    with LayerFS.open(root, limits=Limits(max_members=1)) as narrow:
+        with pytest.raises(LimitExceededError):
+            narrow.verify()
+        failed = narrow.repair([layer.digest]).failed
+        assert [(one.digest, one.code) for one in failed] == [(layer.digest, "limit-exceeded")]
+    assert store.verify() == []
 
 
 def test_each_layer_of_a_shared_tree_is_told(store, layer, tree):
