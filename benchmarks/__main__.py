@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
-from benchmarks import bars, layers
+from benchmarks import bars, images, layers, peers
 from benchmarks.context import Context, Task
 from benchmarks.filesystem import mounted
 from benchmarks.measure import ROOT
@@ -40,6 +40,8 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         if os.environ.get(_INSIDE) != str(os.getppid()):
+            if given.install:
+                peers.install(_log)
             for task in chosen:
                 task.prepare(_log)
             _start_inside(arguments)
@@ -50,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _tasks() -> list[Task]:
-    return [*layers.tasks()]
+    return [*layers.tasks(), *images.tasks()]
 
 
 def _wanted(task: Task, only: list[str] | None) -> bool:

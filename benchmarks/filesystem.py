@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.packages import BenchError, Log, run
-from layerfs.syscalls import syncfs
+from layerfs.syscalls import syncfs, umount2
 
 SIZE: Final = 16 << 30
 _SPARE: Final = 2 << 30
@@ -44,6 +44,7 @@ class Ground:
         try:
             yield folder
         finally:
+            _unmount_below(folder)
             run(["rm", "-rf", "--one-file-system", folder])
             self.settle()
 
@@ -54,6 +55,15 @@ class Ground:
             syncfs(fd)
         finally:
             os.close(fd)
+
+
+def _unmount_below(folder: Path) -> None:
+    # containers-storage, for one, leaves its directory mounted on itself. The last was made last.
+    table = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    for line in reversed(table):
+        target = line.split(b" ")[4]
+        if target.startswith(b"%b/" % os.fsencode(folder)):
+            umount2(target.decode("unicode_escape"))
 
 
 @contextlib.contextmanager

@@ -16,16 +16,17 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from benchmarks import packages
+from benchmarks import layouts, packages
+from benchmarks.layouts import Blob
 from benchmarks.packages import BenchError, Log, run
 from harness import realimage
 from harness.errors import HarnessError
 
-TAG: Final = "latest"
+#: Layers of the image that tells what a mount of many costs.
+TINY: Final = 128
 _CHUNK: Final = 1 << 20
-_GZIP: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 _TREES: Final = {"small": packages.SMALL, "large": packages.LARGE}
 
 
@@ -69,19 +70,9 @@ def large(log: Log) -> LayerFile:
     return _of_packages("large", log)
 
 
-def real_image(log: Log) -> Path:
-    """Return the layout of the image that the tests build. BenchError: it cannot be built here."""
-    try:
-        return realimage.cached(log)
-    except HarnessError as error:
-        raise BenchError(str(error)) from error
-
-
 def real(log: Log) -> LayerFile:
     """Return the largest layer of the real image."""
-    layout = real_image(log)
-    layers = manifest(layout)["layers"]
-    blob = blob_of(layout, max(layers, key=lambda layer: int(layer["size"]))["digest"])
+    blob = max(real_image(log), key=lambda one: one.size).path
 
     def build(stem: Path) -> LayerFile:
         shutil.copyfile(blob, f"{stem}.tar.gz")
@@ -92,36 +83,46 @@ def real(log: Log) -> LayerFile:
     return _kept("real", blob.name, build)
 
 
+def real_image(log: Log) -> list[Blob]:
+    """Return the layers of the image that the tests build. BenchError: it cannot be built here."""
+    try:
+        return layouts.layers_of(realimage.cached(log))
+    except HarnessError as error:
+        raise BenchError(str(error)) from error
+
+
+def image(log: Log) -> Path:
+    """Return an image of the real image's layers: a folder with ``oci`` and the same as oci.tar."""
+    return _image("image", real_image(log), log)
+
+
 def wide_image(log: Log) -> Path:
-    """Return a layout of the real image's layers with ``small`` and ``large`` on top of them.
+    """Return an image of the real image's layers, with ``small`` and ``large`` on top of them.
 
     The real image has one layer that counts; here three do, which depend on each other in nothing.
     """
-    base, more = real_image(log), (small(log), large(log))
-    name = hashlib.sha256("".join([realimage.key(), *(one.gz_digest for one in more)]).encode())
-    folder = cache() / f"wide-{name.hexdigest()[:16]}"
+    more = [
+        Blob(one.gz, one.gz_digest, one.gz_size, one.diff_id) for one in (small(log), large(log))
+    ]
+    return _image("wide", real_image(log) + more, log)
+
+
+def tiny_image(log: Log) -> Path:
+    """Return an image of 128 layers with a small file each."""
+    return _image("tiny", [layouts.tiny(number) for number in range(TINY)], log)
+
+
+def _image(name: str, layers: list[Blob], log: Log) -> Path:
+    recipe = Path(layouts.__file__).read_bytes() + "".join(one.digest for one in layers).encode()
+    folder = cache() / f"{name}-{hashlib.sha256(recipe).hexdigest()[:16]}"
     if not folder.exists():
-        log("writing the wide image")
-        with tempfile.TemporaryDirectory(prefix=".wide-", dir=cache()) as scratch:
-            made = Path(scratch) / "oci"
-            _write_wide(base, more, made)
+        log(f"writing the image {name!r}")
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache()) as scratch:
+            made = Path(scratch) / "made"
+            layouts.write(made / "oci", layers)
+            run(["tar", "-C", made / "oci", "-cf", made / "oci.tar", "."])
             made.rename(folder)
     return folder
-
-
-def manifest(layout: Path) -> dict[str, Any]:
-    """Return the manifest of the one image of a layout."""
-    index = json.loads((layout / "index.json").read_bytes())
-    found: dict[str, Any] = json.loads(
-        blob_of(layout, index["manifests"][0]["digest"]).read_bytes()
-    )
-    return found
-
-
-def blob_of(layout: Path, digest: str) -> Path:
-    """Return where a blob lies."""
-    algorithm, _, name = digest.partition(":")
-    return layout / "blobs" / algorithm / name
 
 
 def cache() -> Path:
@@ -190,32 +191,3 @@ def digest_of(path: Path) -> str:
     """Return ``sha256:…`` of a file."""
     with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-
-def _write_wide(base: Path, more: tuple[LayerFile, ...], layout: Path) -> None:
-    blobs = layout / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-    now = manifest(base)
-    config = json.loads(blob_of(base, now["config"]["digest"]).read_bytes())
-    for layer in now["layers"]:
-        os.link(blob_of(base, layer["digest"]), blob_of(layout, layer["digest"]))
-    for one in more:
-        os.link(one.gz, blob_of(layout, one.gz_digest))
-        now["layers"].append({"mediaType": _GZIP, "digest": one.gz_digest, "size": one.gz_size})
-        config["rootfs"]["diff_ids"].append(one.diff_id)
-        config["history"].append({"created_by": one.stem.rpartition("/")[2]})
-    now["config"] |= write_blob(layout, json.dumps(config).encode())
-    top = {
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "annotations": {"org.opencontainers.image.ref.name": TAG},
-        **write_blob(layout, json.dumps(now).encode()),
-    }
-    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [top]}))
-    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-
-
-def write_blob(layout: Path, data: bytes) -> dict[str, Any]:
-    """Write a blob; return the digest and size of its descriptor."""
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    blob_of(layout, digest).write_bytes(data)
-    return {"digest": digest, "size": len(data)}

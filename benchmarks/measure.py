@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -45,7 +45,9 @@ def best(samples: Samples, name: str) -> float:
     return min(samples[name])
 
 
-def seconds(*commands: Command, stdout: Path | None = None) -> float:
+def seconds(
+    *commands: Command, stdout: Path | None = None, env: Mapping[str, str] | None = None
+) -> float:
     """Run one command, or several joined by pipes; return how long it was till all had ended.
 
     The last one's output goes to ``stdout`` if given. BenchError: one failed, with what it said.
@@ -59,6 +61,7 @@ def seconds(*commands: Command, stdout: Path | None = None) -> float:
             one = subprocess.Popen(
                 [str(word) for word in command],
                 cwd=ROOT,
+                env=env,
                 stdin=before or subprocess.DEVNULL,
                 stdout=out if last else subprocess.PIPE,
                 stderr=subprocess.PIPE,
