@@ -304,6 +304,7 @@ class Judge:
             words += ["--image", str(settings.image)]
         return shlex.join(words)
 
+    @pytest.hookimpl(trylast=True)  # interrupted, pytest takes the fixtures away in this hook
     def pytest_sessionfinish(self) -> None:
         """Take the target away."""
         self._bench.discard()

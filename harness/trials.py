@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,6 +100,9 @@ class Trial:
 
 
 def _serve(pipe: Connection, scene: Scene) -> None:
+    # Ctrl-C is for the process that asks: it lets the case at hand end, and then asks no more. Not
+    # SIG_IGN, which the subjects would inherit (signal(7)).
+    signal.signal(signal.SIGINT, lambda *_: None)
     words = [*runner.arguments(scene.suite, scene.modules), "-p", "no:terminal"]
     runner.pytest_main(words, [_Session(pipe, scene)])
 
