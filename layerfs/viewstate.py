@@ -11,10 +11,14 @@ import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
+from layerfs import syscalls
 from layerfs.catalog import MountRow
 from layerfs.mountinfo import boot_id
 from layerfs.opening import Parts
+
+_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY
 
 
 def run_of(parts: Parts, row: MountRow) -> Path:
@@ -60,6 +64,17 @@ def forget(parts: Parts, row: MountRow) -> None:
 
 
 def remove_target(target: str) -> None:
-    """Remove the directory that ``stack`` made, unless it is gone, or in somebody's use."""
+    """Remove the directory that ``stack`` made, unless it is gone, or in somebody's use.
+
+    The path had no symlink but perhaps at its end when the view was made (``views.place``). One
+    that is there now leads to a directory of somebody else's, which stays (openat2(2)).
+    """
+    parent, name = os.path.split(os.fsencode(target))
     with contextlib.suppress(OSError):
-        os.rmdir(target)
+        fd = syscalls.openat2(
+            syscalls.AT_FDCWD, parent, _DIRECTORY, resolve=syscalls.RESOLVE_NO_SYMLINKS
+        )
+        try:
+            os.rmdir(name, dir_fd=fd)
+        finally:
+            os.close(fd)

@@ -69,3 +69,14 @@ def test_a_target_that_is_in_use_is_not_removed(tmp_path):
     remove_target(str(tmp_path / "full"))
     remove_target(str(tmp_path / "nothing"))
     assert (tmp_path / "full/of").exists()
+
+
+def test_a_target_behind_a_symlink_that_came_later_is_not_removed(tmp_path):
+    (tmp_path / "parent/view").mkdir(parents=True)
+    (tmp_path / "foreign/view").mkdir(parents=True)
+    (tmp_path / "parent").rename(tmp_path / "moved")
+    (tmp_path / "parent").symlink_to("foreign")
+    remove_target(str(tmp_path / "parent/view"))
+    assert (tmp_path / "foreign/view").exists()
+    remove_target(str(tmp_path / "moved/view"))
+    assert not (tmp_path / "moved/view").exists()
