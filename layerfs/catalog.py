@@ -21,7 +21,7 @@ from layerfs.metastore import APPLICATION_ID, Database
 from layerfs.records import Layer
 from layerfs.roots import Roots
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _SCHEMA: Final = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -50,16 +50,12 @@ _SCHEMA: Final = (
         writable INTEGER NOT NULL,
         created_target INTEGER NOT NULL,  -- we made the directory, and remove it again
         boot TEXT NOT NULL,  -- /proc/sys/kernel/random/boot_id
-        namespace INTEGER NOT NULL  -- inode of /proc/self/ns/mnt
-    ) WITHOUT ROWID""",
+        namespace INTEGER NOT NULL,  -- inode of /proc/self/ns/mnt
+        -- Base first, a space between two. Not a table: 500 rows would take as long as the mount,
+        -- and to look through all views for a digest, before a removal, takes microseconds each.
+        digests TEXT NOT NULL
+    )""",
     "CREATE INDEX mounts_by_target ON mounts (target)",
-    """CREATE TABLE mount_layers (
-        mount TEXT NOT NULL REFERENCES mounts (id) ON DELETE CASCADE,
-        position INTEGER NOT NULL,
-        digest TEXT NOT NULL,
-        PRIMARY KEY (mount, position)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX mount_layers_by_digest ON mount_layers (digest)",
     # A lease of an operation in flight (an import between its layers) is not the user's to break.
     "CREATE TABLE leases (name TEXT PRIMARY KEY, operation TEXT) WITHOUT ROWID",
     "CREATE INDEX leases_of_operations ON leases (operation) WHERE operation IS NOT NULL",
@@ -95,8 +91,12 @@ _SCHEMA: Final = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
+#: Digests asked for by one statement: SQLite takes 999 values, the older ones (before 3.32).
+_ASKED: Final = 500
+_DIFF_ID: Final = "SELECT digest, diff_id FROM layers"
+_NEEDS: Final = "SELECT digest, needs FROM dependencies"
 _LAYER: Final = "SELECT digest, diff_id, size, media_type, annotations FROM layers"
-_MOUNT: Final = "SELECT id, target, writable, created_target, boot, namespace FROM mounts"
+_MOUNT: Final = "SELECT id, target, writable, created_target, boot, namespace, digests FROM mounts"
 
 
 class MountRow(NamedTuple):
@@ -133,9 +133,9 @@ class Catalog:
             raise
         return cls(database)
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """All of the block, durably, or nothing of it. Not re-entrant."""
-        return self.database.transaction()
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
+        """As ``Database.transaction``. Not re-entrant."""
+        return self.database.transaction(durable=durable)
 
     def close(self) -> None:
         """Close the connection."""
@@ -161,6 +161,29 @@ class Catalog:
         if row is None:
             return None
         return _layer(row, self.needs(digest))
+
+    def layers_of_digests(self, digests: Sequence[str]) -> dict[str, Layer]:
+        """Return those of the layers that there are, by digest."""
+        needs: dict[str, list[str]] = {}
+        found: dict[str, Layer] = {}
+        for first in range(0, len(digests), _ASKED):
+            some = digests[first : first + _ASKED]
+            within = _within(some)
+            for digest, need in self.database.rows(
+                f"{_NEEDS} {within} ORDER BY digest, position", some
+            ):
+                needs.setdefault(digest, []).append(need)
+            for row in self.database.rows(f"{_LAYER} {within}", some):
+                found[row[0]] = _layer(row, needs.get(row[0], ()))
+        return found
+
+    def diff_ids(self, digests: Sequence[str]) -> dict[str, str]:
+        """Return the diffIDs of those of the layers that there are, by digest."""
+        found: dict[str, str] = {}
+        for first in range(0, len(digests), _ASKED):
+            some = digests[first : first + _ASKED]
+            found.update(self.database.rows(f"{_DIFF_ID} {_within(some)}", some))
+        return found
 
     def has_layer(self, digest: str) -> bool:
         """Say whether there is such a layer."""
@@ -281,49 +304,31 @@ class Catalog:
         if target is not None:
             found = rows(f"{_MOUNT} WHERE target = ?", (os.fsencode(target),))
         elif digest is not None:
-            within = "SELECT mount FROM mount_layers WHERE digest = ?"
-            found = rows(f"{_MOUNT} WHERE id IN ({within})", (digest,))
+            # No digest is a part of another: each algorithm has a length of its own.
+            found = rows(f"{_MOUNT} WHERE instr(digests, ?)", (digest,))
         else:
-            found = rows(_MOUNT)
-        return [self._mount(row) for row in found]
+            found = rows(f"{_MOUNT} ORDER BY id")
+        return [_mount(row) for row in found]
 
     def mounts_of_other_boots(self, boot: str) -> list[MountRow]:
         """Return the recorded views that a reboot has ended."""
         rows = self.database.rows(f"{_MOUNT} WHERE boot <> ?", (boot,))
-        return [self._mount(row) for row in rows]
+        return [_mount(row) for row in rows]
 
     def mount(self, identity: str) -> MountRow | None:
         """Return one view by its id, or None."""
         row = self.database.row(f"{_MOUNT} WHERE id = ?", (identity,))
-        return None if row is None else self._mount(row)
-
-    def _mount(self, row: Sequence[Any]) -> MountRow:
-        layers = self.database.rows(
-            "SELECT digest FROM mount_layers WHERE mount = ? ORDER BY position", (row[0],)
-        )
-        return MountRow(
-            id=row[0],
-            target=os.fsdecode(row[1]),
-            digests=tuple(one[0] for one in layers),
-            writable=bool(row[2]),
-            created_target=bool(row[3]),
-            boot=row[4],
-            namespace=row[5],
-        )
+        return None if row is None else _mount(row)
 
     def put_mount(self, mount: MountRow) -> None:
         """Record a view."""
         self.database.write(
-            "INSERT INTO mounts VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO mounts VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 mount.id, os.fsencode(mount.target), mount.writable, mount.created_target,
-                mount.boot, mount.namespace,
+                mount.boot, mount.namespace, " ".join(mount.digests),
             ),
         )  # fmt: skip
-        self.database.write_many(
-            "INSERT INTO mount_layers VALUES (?, ?, ?)",
-            ((mount.id, at, digest) for at, digest in enumerate(mount.digests)),
-        )
 
     def delete_mount(self, identity: str) -> None:
         """Forget a view."""
@@ -372,6 +377,31 @@ def _text(annotations: Mapping[str, str]) -> str:
     return json.dumps(annotations, sort_keys=True, ensure_ascii=True)
 
 
+def _within(digests: Sequence[str]) -> str:
+    return f"WHERE digest IN ({','.join('?' * len(digests))})"
+
+
+def _mount(row: Sequence[Any]) -> MountRow:
+    identity, target, writable, created_target, boot, namespace, digests = row
+    return MountRow(
+        id=identity,
+        target=os.fsdecode(target),
+        digests=tuple(digests.split()),
+        writable=bool(writable),
+        created_target=bool(created_target),
+        boot=boot,
+        namespace=namespace,
+    )
+
+
 def _layer(row: Sequence[Any], needs: Iterable[str]) -> Layer:
     digest, diff_id, size, media_type, annotations = row
-    return Layer(digest, diff_id, size, media_type, tuple(needs), json.loads(annotations))
+    return Layer(
+        digest,
+        diff_id,
+        size,
+        media_type,
+        tuple(needs),
+        # Most have none, and a stack asks for hundreds.
+        {} if annotations == "{}" else json.loads(annotations),
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from layerfs import digest as digests_
 from layerfs.errors import LayerNotFoundError, ValidationError
@@ -12,6 +12,7 @@ from layerfs.opening import Parts
 from layerfs.records import Layer
 
 _MAX_NAME: Final = 255
+_T = TypeVar("_T")
 
 
 def lease(parts: Parts, name: str, digests: Sequence[str]) -> None:
@@ -40,28 +41,37 @@ def held(parts: Parts, digests: Sequence[str]) -> Iterator[list[Layer]]:
         name = f"operation {operation.id}"
         with parts.lock():
             layers = layers_of(parts, digests)
-            with parts.meta.transaction():
+            with parts.meta.transaction(durable=False):
                 parts.meta.roots.put_lease(name, digests, operation=operation.id)
         try:
             yield layers
         finally:
-            with parts.lock(), parts.meta.transaction():
+            with parts.lock(), parts.meta.transaction(durable=False):
                 parts.meta.roots.delete_lease(name)
 
 
 def layers_of(parts: Parts, digests: Sequence[str]) -> list[Layer]:
     """Return the layers, in the order given; LayerNotFoundError, ValidationError for none."""
+    return _found(parts, digests, parts.meta.layers_of_digests)
+
+
+def diff_ids_of(parts: Parts, digests: Sequence[str]) -> list[str]:
+    """Return the diffIDs of the layers, and no more, in less time; as ``layers_of``."""
+    return _found(parts, digests, parts.meta.diff_ids)
+
+
+def _found(
+    parts: Parts, digests: Sequence[str], find: Callable[[Sequence[str]], Mapping[str, _T]]
+) -> list[_T]:
     if isinstance(digests, str):
         raise ValidationError("layers are given as a list of digests")
     if not digests:
         raise ValidationError("no layers given; name at least one")
-    layers = []
+    known = find([digests_.parse(digest) for digest in digests])
     for digest in digests:
-        layer = parts.meta.layer(digests_.parse(digest))
-        if layer is None:
+        if digest not in known:
             raise LayerNotFoundError(f"no layer {digest} in {str(parts.root)!r}", digest=digest)
-        layers.append(layer)
-    return layers
+    return [known[digest] for digest in digests]
 
 
 def release(parts: Parts, name: str) -> None:

@@ -2,7 +2,9 @@
 
 Durability: journal_mode=WAL with synchronous=FULL, so that a commit is one fsync of the log, and
 has survived a power cut when ``transaction`` returns. The rollback journal would need three, and
-would let a reader block a writer. WAL with synchronous=NORMAL would not sync at commit at all
+would let a reader block a writer. What a reboot ends anyway (views, leases of operations) is
+committed with synchronous=NORMAL, which syncs nothing: it survives the end of the process all the
+same, and after a power cut the database is whole, without the last of such commits
 (https://www.sqlite.org/pragma.html#pragma_synchronous).
 
 A ``Database`` belongs to the thread that opened it, and does not survive a fork: open another.
@@ -212,8 +214,8 @@ class Database:
             raise _refusal(error, self.path) from error
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of the block, durably, or nothing of it.
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """All of the block, or nothing of it; ``durable``: also after a power cut.
 
         IMMEDIATE: the write lock is taken at the start, so that what the block reads still holds
         when it writes, and no upgrade can fail half-way.
@@ -224,15 +226,21 @@ class Database:
                 "to change it",
                 path=self.path,
             )
-        self._run("BEGIN IMMEDIATE")
+        if not durable:
+            self._run("PRAGMA synchronous=NORMAL")
         try:
-            yield
-            self._run("COMMIT")
-        except BaseException:
-            # Also after a failed COMMIT (disk full), which leaves the transaction open.
-            if self._connection.in_transaction:
-                self._connection.rollback()
-            raise
+            self._run("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._run("COMMIT")
+            except BaseException:
+                # Also after a failed COMMIT (disk full), which leaves the transaction open.
+                if self._connection.in_transaction:
+                    self._connection.rollback()
+                raise
+        finally:
+            if not durable:
+                self._run("PRAGMA synchronous=FULL")
 
     def _run(self, sql: str) -> None:
         try:

@@ -5,6 +5,7 @@ Sources: proc_pid_mountinfo(5), mount_namespaces(7), user_namespaces(7).
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -135,6 +136,7 @@ def namespace_id() -> int:
     return os.stat("/proc/self/ns/mnt").st_ino
 
 
+@functools.cache  # a process does not outlive its boot
 def boot_id() -> str:
     """Return what is new at each boot (random(4))."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

@@ -195,17 +195,19 @@ def _configure(
     flags: Sequence[str],
 ) -> None:
     doing = ""
+    lower: str | bytes = b""
     try:
         for doing, text in settings.items():
             syscalls.fsconfig_set_string(context, doing, text)
         for doing in flags:
             syscalls.fsconfig_set_flag(context, doing)
+        doing = ""
         for lower in lowers:
-            doing = f"layer {os.fsdecode(lower)!r}"
             _set_directory(context, "lowerdir+", lower)
         for doing, place in places.items():
             _set_directory(context, doing, place)
     except OSError as error:
+        doing = doing or f"layer {os.fsdecode(lower)!r}"
         log = syscalls.context_log(context)
         if any("Unknown parameter 'lowerdir+'" in line for line in log):
             raise NoNewAPIError("this kernel's overlayfs has no lowerdir+ (Linux 6.5)") from error

@@ -22,15 +22,17 @@ from layerfs.removal import remove_tree
 from layerfs.syscalls import syncfs
 
 _INTENT: Final = "intent.json"
+_LOCK: Final = "lock"
 
 
 class Operation:
     """One operation's directory, locked by this process."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, *, intended: bool = True) -> None:
         self.path = path
         self._lock = lock
         self._keep = False
+        self._intended = intended  # there may be an intent
 
     @property
     def id(self) -> str:
@@ -80,10 +82,11 @@ class Operation:
         ``durable``: it has survived a power cut when this returns. Otherwise the caller's
         ``sync`` makes it so, or a reboot undoes all of it anyway (mounts).
         """
+        self._intended = True
         staged = self.path / "intent.new"
         try:
-            with staged.open("w", encoding="ascii") as file:
-                json.dump({"kind": kind, **facts}, file)
+            with open(staged, "wb") as file:
+                file.write(json.dumps({"kind": kind, **facts}).encode("ascii"))
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
@@ -115,10 +118,13 @@ class Operation:
 
     def settle(self) -> None:
         """Forget the intent: what was intended is done, and recovery must not undo it."""
+        if not self._intended:
+            return
         try:
             (self.path / _INTENT).unlink(missing_ok=True)
         except OSError as error:
             raise from_os_error(error, "removing", str(self.path / _INTENT)) from error
+        self._intended = False
 
     def leave_to_recovery(self) -> None:
         """Keep the directory when the operation ends, so that the next open finishes it."""
@@ -141,10 +147,17 @@ class Operation:
         try:
             if not self._keep:
                 self.settle()
-                remove_tree(self.path)
+                self._remove()
         finally:
             os.close(self._lock)
             self._lock = -1
+
+    def _remove(self) -> None:
+        try:
+            os.unlink(self.path / _LOCK)
+            os.rmdir(self.path)
+        except OSError:  # the usual one has nothing else in it
+            remove_tree(self.path)
 
 
 class Staging:
@@ -177,7 +190,7 @@ class Staging:
         except OSError as error:
             raise from_os_error(error, "beginning an operation in", str(self.path)) from error
         assert lock is not None, "nobody else knows its name"
-        return Operation(path, lock)
+        return Operation(path, lock, intended=False)
 
     def dead(self) -> list[Operation]:
         """Take over the operations whose process has died; the caller ends each of them."""
@@ -197,7 +210,7 @@ class Staging:
         """Say whether an operation is going on in some process (this one included)."""
         try:
             # For reading: a store that is only read is asked as well.
-            fd = os.open(self.path / identity / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self.path / identity / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
@@ -233,7 +246,7 @@ class Staging:
 def _take(path: Path) -> int | None:
     """Return a descriptor that holds the operation's lock; None: it is held, or has gone."""
     try:
-        fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

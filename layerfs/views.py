@@ -24,7 +24,7 @@ from layerfs.errors import (
     ValidationError,
     from_os_error,
 )
-from layerfs.holding import held, layers_of
+from layerfs.holding import diff_ids_of, held
 from layerfs.mountinfo import boot_id, is_mountpoint, namespace_id
 from layerfs.opening import Parts
 from layerfs.records import Layer, Mount, Stats
@@ -94,15 +94,11 @@ def _check_target(parts: Parts, where: str) -> bool:
 def stack(parts: Parts, digests: Sequence[str], target: Target, *, writable: bool) -> Mount:
     """Mount the layers, base first, at ``target``; see ``LayerFS.stack``."""
     parts.refuse_readonly()
-    layers_of(parts, digests)
     where = place(target)
     with parts.staging.operation() as operation:
-        row = MountRow(
-            operation.id, where, tuple(digests), writable, False, boot_id(), namespace_id()
-        )
         try:
-            diff_ids = _record(parts, operation, row)
-            parts.backend.view(diff_ids, Path(where), run_of(parts, row), writable=writable)
+            diff_ids = _record(parts, operation, digests, where, writable=writable)
+            parts.backend.view(diff_ids, Path(where), parts.run / operation.id, writable=writable)
             operation.settle()
         except BaseException:
             undo_stack(parts, operation)
@@ -110,16 +106,18 @@ def stack(parts: Parts, digests: Sequence[str], target: Target, *, writable: boo
     return Mount(where, tuple(digests), writable)
 
 
-def _record(parts: Parts, operation: Operation, row: MountRow) -> list[str]:
+def _record(
+    parts: Parts, operation: Operation, digests: Sequence[str], where: str, *, writable: bool
+) -> list[str]:
     """Hold the layers and make the target; return the diffIDs."""
     with parts.lock():
-        # Again, now that nobody can remove one.
-        layers = layers_of(parts, row.digests)
-        drop_stale(parts, parts.meta.mounts(target=row.target))
-        if any(
-            other.namespace == row.namespace and is_live(parts, other)
-            for other in parts.meta.mounts(target=row.target)
-        ):
+        diff_ids = diff_ids_of(parts, digests)
+        row = MountRow(
+            operation.id, where, tuple(digests), writable, False, boot_id(), namespace_id()
+        )
+        others = parts.meta.mounts(target=row.target)
+        stale = drop_stale(parts, others)
+        if any(other.namespace == row.namespace for other in others if other not in stale):
             raise InvalidMountPointError(
                 f"cannot mount on {row.target!r}: a view is being mounted there already",
                 path=row.target,
@@ -133,13 +131,10 @@ def _record(parts: Parts, operation: Operation, row: MountRow) -> list[str]:
                 # Not ours to remove, whoever made it.
                 operation.intend("stack", id=row.id, target=row.target, created_target=False)
                 raise from_os_error(error, "creating target", row.target) from error
-        with parts.meta.transaction():
-            parts.meta.put_mount(
-                MountRow(
-                    row.id, row.target, row.digests, row.writable, create, row.boot, row.namespace
-                )
-            )
-    return [layer.diff_id for layer in layers]
+        # A reboot ends the view, and so need not find it recorded.
+        with parts.meta.transaction(durable=False):
+            parts.meta.put_mount(row._replace(created_target=create))
+    return diff_ids
 
 
 def undo_stack(parts: Parts, operation: Operation) -> None:
@@ -151,7 +146,7 @@ def undo_stack(parts: Parts, operation: Operation) -> None:
     with parts.lock():
         parts.backend.end_view(Path(target), parts.run / identity)
         if parts.meta.mount(identity) is not None:
-            with parts.meta.transaction():
+            with parts.meta.transaction(durable=False):
                 parts.meta.delete_mount(identity)
         if intent["created_target"]:
             remove_target(target)

@@ -59,7 +59,7 @@ def forget(parts: Parts, row: MountRow) -> None:
     # Before the record goes: nobody else knows that the directory is ours.
     if row.created_target:
         remove_target(row.target)
-    with parts.meta.transaction():
+    with parts.meta.transaction(durable=False):
         parts.meta.delete_mount(row.id)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from layerfs.backends import Features, Sink, marks, shim
 from layerfs.errors import (
     InvalidOverlayError,
     LimitExceededError,
+    MountFailedError,
     PathError,
     ReadOnlyFilesystemError,
     StorageError,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from layerfs.tarstream import TarReader
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Trees whose marks are kept in memory.
+_KNOWN = 2048
 #: Length of the hex part of a diffID, and its algorithm (image-spec descriptor.md).
 _ALGORITHMS = {64: "sha256", 128: "sha512"}
 
@@ -54,9 +58,11 @@ class OverlayBackend:
     name = "overlay"
 
     def __init__(self, root: Path, features: Features | None = None) -> None:
-        self._layers = root / "layers"
+        self._layers = os.path.join(root, "layers")
         self._root = root
         self._features = features
+        # A tree never changes: what one stack has read of it serves the next ones.
+        self._marks = functools.lru_cache(maxsize=_KNOWN)(marks.load)
 
     @property
     def features(self) -> Features:
@@ -119,6 +125,7 @@ class OverlayBackend:
     def discard(self, diff_id: str, trash: Path) -> None:
         """See ``LayerStorage.discard``."""
         place = self._place(diff_id)
+        self._marks.cache_clear()
         try:
             os.rename(place, trash / os.path.basename(place))
         except FileNotFoundError:
@@ -178,7 +185,7 @@ class OverlayBackend:
         stack = []
         for diff_id in top_first:
             place = self._place(diff_id)
-            stack.append(shim.Tree(f"{place}/diff", marks.load(place, diff_id)))
+            stack.append(shim.Tree(f"{place}/diff", self._marks(place, diff_id)))
         return stack
 
     def _mount(
@@ -213,15 +220,19 @@ class OverlayBackend:
             raise from_os_error(
                 error, "preparing the view", error.filename or os.fspath(run)
             ) from error
-        mounts.mount_overlay(
-            lowers,
-            target,
-            upper=upper,
-            work=work,
-            userxattr=self.features.userxattr,
-            readonly=not writable,
-            source=_source(run),
-        )
+        try:
+            mounts.mount_overlay(
+                lowers,
+                target,
+                upper=upper,
+                work=work,
+                userxattr=self.features.userxattr,
+                readonly=not writable,
+                source=_source(run),
+            )
+        except MountFailedError as error:
+            _refuse_missing(trees, error)
+            raise
 
     def end_view(self, target: Path, run: Path) -> None:
         """See ``LayerViews.end_view``.
@@ -325,7 +336,7 @@ class OverlayBackend:
         )
 
     def _place(self, diff_id: str) -> str:
-        return os.path.join(self._layers, digests.hexpart(diff_id))
+        return f"{self._layers}/{digests.hexpart(diff_id)}"
 
 
 def _source(run: Path) -> str:
@@ -356,6 +367,19 @@ def _limit(count: int, what: str) -> None:
             "merge some of them first",
             limit=f"max_layers={mounts.MAX_LOWERDIRS}",
         )
+
+
+def _refuse_missing(trees: Sequence[shim.Tree], cause: MountFailedError) -> None:
+    for tree in trees:
+        if not os.path.isdir(tree.path):
+            place = os.path.dirname(tree.path)
+            name = os.path.basename(place)
+            diff_id = f"{_ALGORITHMS[len(name)]}:{name}"
+            raise StorageError(
+                f"the tree of layer {diff_id} is missing: `layerfs repair` extracts it again",
+                digest=diff_id,
+                path=place,
+            ) from cause
 
 
 def _open_tree(place: str, diff_id: str) -> int:

@@ -84,7 +84,7 @@ def test_views_come_back_as_they_were_put_whatever_their_target_is_called(meta):
     with meta.transaction():
         meta.delete_mount("1")
     assert meta.mount("1") is None
-    assert meta.database.number("SELECT count(*) FROM mount_layers") == 1
+    assert meta.mounts() == rows[1:]
 
 
 def test_settings_are_kept(meta):
@@ -93,6 +93,16 @@ def test_settings_are_kept(meta):
         meta.set_setting("features", {"a": [1, None]})
         meta.set_setting("features", {"a": [2, None]})
     assert meta.setting("features") == {"a": [2, None]}
+
+
+def test_many_layers_are_found_at_once(meta):
+    many = [f"{number:064}" for number in range(1200)]
+    for digest in many:
+        put(meta, layer(digest, needs=("x", digest[:3])))
+    asked = [*reversed(many), "unknown"]
+    assert meta.layers_of_digests(asked) == {one: meta.layer(one) for one in many}
+    assert meta.diff_ids(asked) == {one: meta.layer(one).diff_id for one in many}
+    assert meta.layers_of_digests([]) == meta.diff_ids([]) == {}
 
 
 # --- versions
@@ -151,7 +161,6 @@ def test_eight_processes_create_one_catalogue(tmp_path):
         "SELECT * FROM layers WHERE digest = ?",
         "SELECT digest FROM layers WHERE diff_id = ?",
         "SELECT digest FROM dependencies WHERE needs = ?",
-        "SELECT mount FROM mount_layers WHERE digest = ?",
         "SELECT lease FROM lease_layers WHERE digest = ?",
         "SELECT manifest FROM image_layers WHERE digest = ?",
         "SELECT manifest FROM image_names WHERE manifest = ?",

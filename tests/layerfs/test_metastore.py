@@ -55,6 +55,16 @@ def test_commits_survive_a_power_cut(database):
     assert database.number("PRAGMA foreign_keys") == 1
 
 
+def test_what_need_not_survive_a_power_cut_is_not_synced_and_the_next_commit_is(database):
+    for _ in range(2):
+        with database.transaction(durable=False):
+            assert database.number("PRAGMA synchronous") == 1  # NORMAL
+        assert database.number("PRAGMA synchronous") == 2
+        with pytest.raises(KeyError), database.transaction(durable=False):
+            raise KeyError
+        assert database.number("PRAGMA synchronous") == 2
+
+
 def test_a_transaction_is_all_or_nothing(database):
     def fail():
         with database.transaction():

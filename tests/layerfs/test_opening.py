@@ -221,9 +221,9 @@ def test_a_damaged_database_is_refused_and_names_the_remedy(tmp_path):
 def test_a_newer_database_is_refused_also_for_a_recovery(tmp_path):
     root = tmp_path / "store"
     with LayerFS.open(root) as store, store._parts.meta.transaction():
-        store._parts.meta.database.run_script(["PRAGMA user_version = 2"])
+        store._parts.meta.database.run_script(["PRAGMA user_version = 99"])
     for recover in (False, True):
-        with pytest.raises(MetadataError, match=r"version 2.*version 1"):
+        with pytest.raises(MetadataError, match=r"version 99.*version \d"):
             LayerFS.open(root, recover=recover)
     assert not (root / "layerfs.db.damaged").exists()
 

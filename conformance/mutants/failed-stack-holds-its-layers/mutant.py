@@ -1,6 +1,6 @@
 """Mutant: layers are held before they are mounted, also when they are not. Caught by UNM-013."""
 
-from layerfs import views
+from layerfs import holding, views
 from layerfs.cli import main
 from layerfs.store import LayerFS
 
@@ -8,7 +8,7 @@ _stack, _unmount = views.stack, LayerFS.unmount
 
 
 def _hold_first(parts, digests, target, *, writable):
-    views.layers_of(parts, digests)
+    holding.layers_of(parts, digests)
     with parts.meta.transaction():
         parts.meta.roots.put_lease(f"view {target}", digests)
     return _stack(parts, digests, target, writable=writable)

@@ -20,7 +20,6 @@ from layerfs.errors import (
     InvalidMountPointError,
     InvalidOverlayError,
     LimitExceededError,
-    MountFailedError,
     ReadOnlyFilesystemError,
     StorageError,
     UnmountFailedError,
@@ -231,8 +230,22 @@ def test_a_layer_that_lacks_on_disk_is_named_and_nothing_is_mounted(bench, damag
     if damage != "marks":
         (place / "diff" / "bad").unlink()
         (place / "diff").rmdir()
-    with pytest.raises((StorageError, MountFailedError), match=bad.partition(":")[2]):
+    with pytest.raises(StorageError, match=bad.partition(":")[2]) as caught:
         store.backend.view([good, bad], store.target, store.new_run(), writable=False)
+    assert caught.value.digest == bad
+    assert_clean(store)
+
+
+@isolated
+def test_a_layer_that_vanished_since_it_was_stacked_is_named_as_well(bench):
+    store = bench()
+    good, bad = store.add(File("good")), store.add(File("bad"))
+    with store.view(good, bad):
+        pass
+    (store.root / "layers" / bad.partition(":")[2]).rename(store.root / "elsewhere")
+    with pytest.raises(StorageError, match=r"missing.*layerfs repair") as caught:
+        store.backend.view([good, bad], store.target, store.new_run(), writable=False)
+    assert caught.value.digest == bad
     assert_clean(store)
 
 
