@@ -295,7 +295,7 @@ class _Applier(Inodes):
             # Without: no more processes are allowed (RLIMIT_NPROC, pids.max), or files.
             with contextlib.suppress(OSError):
                 self._writers = writers.Writers(self._root_fd, self._options)
-        if self._writers is not None and self._writers.failed:
+        if self._writers is not None and self._writers.failures:
             self._drain()
         return self._writers
 

@@ -160,7 +160,7 @@ class LayerTree:
             )
         source = self._source(member) if kind == "hardlink" else None
         path, _, base = name.rpartition(b"/")
-        parent = self.directory(path)
+        parent = self._last if path == self._last_path else self.directory(path)
         old = parent.children.get(base)
         if kind == "dir":
             if isinstance(old, Directory):

@@ -144,12 +144,14 @@ def clean_name(raw: bytes) -> bytes:
     name = raw[2:] if raw.startswith(b"./") else raw
     if name.endswith(b"/"):
         name = name.rstrip(b"/")
+    # find() is several times faster than "in", which tries bytes as a number first.
+    find = name.find
     if (
         0 < len(name) <= NAME_MAX
         and name[0] not in b"./"
-        and b"/." not in name
-        and b"//" not in name
-        and b"\0" not in name
+        and find(b"/.") < 0
+        and find(b"//") < 0
+        and find(b"\0") < 0
     ):
         return name
     return _clean_slowly(raw)

@@ -78,6 +78,7 @@ class TarReader(BlockStream):
         self.limits = limits or Limits()
         self._members = 0
         self._apparent = 0  # bytes of the sparse files so far, holes included
+        self._start = 0  # the offset of the header at hand, for errors
         self._globals: dict[bytes, bytes] = {}
         self._global_pax: Pax | None = None
         self._ended = False
@@ -93,6 +94,11 @@ class TarReader(BlockStream):
             raise StopIteration
         try:
             member = self._next()
+        except Damage as damage:
+            where = f", {self._name[:255]!r}" if self._name else ""
+            text = f"tar header at offset {self._start}{where}: {damage}"
+            self._error = ValidationError(text)
+            raise self._error from None
         except LayerFSError as error:
             self._error = error
             raise
@@ -102,28 +108,28 @@ class TarReader(BlockStream):
         return member
 
     def _next(self) -> Member | None:
-        self._skip(self._left + self._gap)
+        at = self._at + self._left + self._gap
+        if at <= len(self._buffer):
+            self._at = at
+        else:
+            self._skip(self._left + self._gap)
         self._left = self._gap = 0
         self._name = b""
-        start = self.offset
-        try:
-            if self._global_pax is None and (plain := self._plain()) is not None:
+        self._start = self._base + self._at
+        if self._global_pax is None and (plain := self._plain()) is not None:
+            return plain
+        extensions = Extensions()
+        while (block := self._block()) is not None:
+            fields: _Fields = HEADER.unpack(block)
+            check_sum(block, fields[6])
+            if fields[7] in _KINDS:
+                return self._member(block, fields, extensions)
+            self._extend(fields, extensions)
+            self._start = self.offset
+            if extensions.light() and (plain := self._plain()) is not None:
+                override(plain, extensions.pax, extensions)
                 return plain
-            extensions = Extensions()
-            while (block := self._block()) is not None:
-                fields: _Fields = HEADER.unpack(block)
-                check_sum(block, fields[6])
-                if fields[7] in _KINDS:
-                    return self._member(block, fields, extensions)
-                self._extend(fields, extensions)
-                start = self.offset
-                if extensions.light() and (plain := self._plain()) is not None:
-                    override(plain, extensions.pax, extensions)
-                    return plain
-            self._end(extensions)
-        except Damage as damage:
-            where = f", {self._name[:255]!r}" if self._name else ""
-            raise ValidationError(f"tar header at offset {start}{where}: {damage}") from None
+        self._end(extensions)
         return None
 
     def _plain(self) -> Member | None:

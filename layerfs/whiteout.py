@@ -40,7 +40,7 @@ def classify(name: bytes, *, is_dir: bool = False) -> Whiteout | Opaque | None:
     the prefix is used in any way that the specification does not give a meaning.
     """
     # Nearly all names take this way out; a component can only begin at the start or after a slash.
-    if b"/.wh." not in name and not name.startswith(PREFIX):
+    if name.find(b"/.wh.") < 0 and not name.startswith(PREFIX):
         return None
     parent, _, base = name.rpartition(b"/")
     if parent.startswith(PREFIX) or b"/.wh." in parent:

@@ -44,13 +44,14 @@ _START: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); import layerfs.writer as w; w.main(sys.argv[2:])"
 )
 
-Failure = tuple[bytes, Exception]
+#: Its place in the archive, the path, and what is to be raised.
+_Failure = tuple[int, bytes, Exception]
 
 
 class _Helper:
     """One process, and what it was told."""
 
-    def __init__(self, root_fd: int, policy: Policy) -> None:
+    def __init__(self, root_fd: int, policy: Policy, failures: list[_Failure]) -> None:
         import subprocess  # noqa: PLC0415 - only a large layer waits for it
 
         size = _SEGMENTS * LARGEST
@@ -94,7 +95,7 @@ class _Helper:
         self._known: dict[Directory, int] = {}
         self.load = 0  # requests so far
         self.left_out: list[tuple[bytes, str]] = []
-        self.failure: tuple[int, bytes, Exception] | None = None
+        self._failures = failures
 
     def number(self, directory: Directory) -> int:
         """Return the number under which the helper knows a directory."""
@@ -148,7 +149,7 @@ class _Helper:
         segment, told = self._under_way.popleft()
         self._free.append(segment)
         self.left_out += [(told[at][1], reason) for at, reason in left_out]
-        if failure is not None and self.failure is None:
+        if failure is not None:
             at, kind, message, number = failure
             path = told[at][1]
             error: Exception = (
@@ -156,7 +157,7 @@ class _Helper:
                 if kind
                 else OSError(number, message)
             )
-            self.failure = (told[at][0], path, error)
+            self._failures.append((told[at][0], path, error))
 
     def _died(self) -> StorageError:
         status = self._process.wait()
@@ -177,10 +178,12 @@ class Writers:
 
     def __init__(self, root_fd: int, policy: Policy) -> None:
         """Start them. OSError when there can be none, and then there is none."""
+        #: What failed so far; ``drain`` tells which was first.
+        self.failures: list[_Failure] = []
         self._helpers: list[_Helper] = []
         try:
             for _ in range(_HELPERS):
-                self._helpers.append(_Helper(root_fd, policy))
+                self._helpers.append(_Helper(root_fd, policy, self.failures))
         except BaseException:
             self.close(kill=True)
             raise
@@ -192,11 +195,6 @@ class Writers:
     def are_possible() -> bool:
         """Whether this machine has more than one processor for us, and Python is a program."""
         return bool(sys.executable) and len(os.sched_getaffinity(0)) > 1
-
-    @property
-    def failed(self) -> bool:
-        """Whether a failure is known of; ``drain`` returns it."""
-        return any(helper.failure is not None for helper in self._helpers)
 
     @property
     def left_out(self) -> list[tuple[bytes, str]]:
@@ -246,8 +244,10 @@ class Writers:
         helper.content(0)
         helper.tell(self._next(), path, (writer.HARDLINK, numbers[0], name, numbers[1], source[1]))
 
-    def drain(self) -> Failure | None:
+    def drain(self) -> tuple[bytes, Exception] | None:
         """Wait until all is made; return the failure that came first in the archive, if any.
+
+        That is the path it is about, and what to raise: OSError or LayerFSError.
 
         StorageError: a helper has died.
         """
@@ -255,8 +255,7 @@ class Writers:
             helper.flush()
         for helper in self._helpers:
             helper.wait()
-        failures = [one.failure for one in self._helpers if one.failure is not None]
-        return min(failures, key=lambda one: one[0])[1:] if failures else None
+        return min(self.failures, key=lambda one: one[0])[1:] if self.failures else None
 
     def close(self, *, kill: bool) -> None:
         """End the helpers; with ``kill``, before they have done what they were told."""
