@@ -7,6 +7,7 @@ three. Nothing here follows a symlink or leaves the file system that it started 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -21,6 +22,8 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK: Final = 512
 #: Others that delete the same tree move directories up, behind our back: then it is listed again.
 _ATTEMPTS: Final = 100
+#: What tells that a directory has gone, is not ours to read, or is something else by now.
+_ASTRAY: Final = (FileNotFoundError, PermissionError, NotADirectoryError)
 
 
 def remove_tree(path: str | os.PathLike[str]) -> None:
@@ -157,24 +160,52 @@ def _writable(fd: int) -> None:
 def disk_usage(path: str | os.PathLike[str]) -> int:
     """Return the bytes that ``path`` and all below it take on disk: blocks, hardlinks once.
 
-    What vanishes meanwhile is left out, what may not be read counts as nothing.
+    What vanishes meanwhile is left out, what may not be read counts as nothing, and where somebody
+    puts a symlink in the place of a directory, that is not followed. Paths may have any length.
     """
-    total = 0
-    linked: set[tuple[int, int]] = set()
-    waiting = [os.fspath(path)]
-    while waiting:
-        where = waiting.pop()
-        try:
-            seen = os.lstat(where)
-            if stat.S_ISDIR(seen.st_mode):
-                waiting += (entry.path for entry in os.scandir(where))
-        except (FileNotFoundError, PermissionError):
-            continue
-        except OSError as error:
-            raise from_os_error(error, "measuring", where) from error
-        if seen.st_nlink > 1 and not stat.S_ISDIR(seen.st_mode):
-            if (seen.st_dev, seen.st_ino) in linked:
-                continue
-            linked.add((seen.st_dev, seen.st_ino))
-        total += seen.st_blocks * _BLOCK
-    return total
+    from layerfs.ondisk import Descriptors, Directory  # noqa: PLC0415 - not needed to remove
+
+    name = os.fspath(path)
+    counted = _Counted()
+    pool = Descriptors()
+    opened: list[int] = []
+    try:
+        if not counted.add(os.lstat(name)):
+            return counted.bytes
+        opened.append(os.open(name, _DIRECTORY))
+        waiting = [Directory.root(pool, 0, opened[0])]
+        while waiting:
+            directory = waiting.pop()
+            with contextlib.suppress(*_ASTRAY), os.scandir(directory.fileno()) as entries:
+                for entry in entries:
+                    try:
+                        seen = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if counted.add(seen):
+                        waiting.append(Directory(pool, 0, os.fsencode(entry.name), directory))
+    except _ASTRAY:
+        return counted.bytes
+    except OSError as error:
+        raise from_os_error(error, "measuring", name) from error
+    finally:
+        pool.close_all()
+        for fd in opened:
+            os.close(fd)
+    return counted.bytes
+
+
+class _Counted:
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._linked: set[tuple[int, int]] = set()
+
+    def add(self, seen: os.stat_result) -> bool:
+        """Count an inode, once; return whether it is a directory."""
+        is_dir = stat.S_ISDIR(seen.st_mode)
+        if seen.st_nlink > 1 and not is_dir:
+            if (seen.st_dev, seen.st_ino) in self._linked:
+                return False
+            self._linked.add((seen.st_dev, seen.st_ino))
+        self.bytes += seen.st_blocks * _BLOCK
+        return is_dir

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import stat
 import threading
@@ -143,3 +144,31 @@ def test_disk_usage_counts_blocks_and_hardlinks_once(tmp_path):
     blocks = stat.S_ISREG(0) + os.stat(top / "file").st_blocks * 512
     assert disk_usage(top) - empty == blocks
     assert disk_usage(tmp_path / "nothing") == 0
+
+
+def test_disk_usage_counts_a_tree_that_is_deeper_than_a_path_can_say(tmp_path):
+    deep(tmp_path / "shallow", 1)
+    deep(tmp_path / "deep", 3001)
+    one = disk_usage(tmp_path / "shallow") - os.stat(tmp_path).st_blocks * 512
+    assert disk_usage(tmp_path / "deep") == os.stat(tmp_path).st_blocks * 512 + 3001 * one
+    remove_tree(tmp_path / "deep")
+
+
+def test_disk_usage_does_not_follow_a_symlink_that_takes_a_directory_s_place(tmp_path, monkeypatch):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/large").write_bytes(b"x" * 100_000)
+    (tmp_path / "top/d").mkdir(parents=True)
+    scandir = os.scandir
+
+    def swapped(fd):
+        entries = list(scandir(fd))
+        for entry in entries:
+            entry.stat(follow_symlinks=False)
+        if os.path.isdir(tmp_path / "top/d") and not os.path.islink(tmp_path / "top/d"):
+            os.rmdir(tmp_path / "top/d")
+            os.symlink(tmp_path / "foreign", tmp_path / "top/d")
+        return contextlib.nullcontext(entries)
+
+    monkeypatch.setattr(os, "scandir", swapped)
+    assert disk_usage(tmp_path / "top") < 100_000
+    assert os.path.islink(tmp_path / "top/d")
