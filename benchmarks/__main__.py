@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
-from benchmarks import bars, images, layers, peers
+from benchmarks import bars, images, layers, memory, merging, peers, scale, stacking
 from benchmarks.context import Context, Task
 from benchmarks.filesystem import mounted
 from benchmarks.measure import ROOT
@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _tasks() -> list[Task]:
-    return [*layers.tasks(), *images.tasks()]
+    parts = (layers, images, stacking, merging, memory, scale)
+    return [task for part in parts for task in part.tasks()]
 
 
 def _wanted(task: Task, only: list[str] | None) -> bool:
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", metavar="TEXT", help="tasks with TEXT in them")
     parser.add_argument("--install", action="store_true", help="apt-get install missing peers")
+    parser.add_argument("--quick", action="store_true", help="one round, and a smaller store")
     parser.add_argument("--list", action="store_true", help="list the tasks")
     parser.add_argument("--rounds", type=int, default=_ROUNDS, metavar="N", help="of each measure")
     parser.add_argument("--place", type=Path, default=Path("/var/tmp"), help="of the file system")  # noqa: S108
@@ -86,7 +88,7 @@ def _measure(chosen: list[Task], given: argparse.Namespace) -> int:
     begin = time.monotonic()
     rows: list[bars.Row] = []
     with mounted(given.place, _log) as ground:
-        context = Context(ground, given.rounds, _log)
+        context = Context(ground, 1 if given.quick else given.rounds, _log, given.quick)
         for task in chosen:
             rows += task.run(context)
     bars.write_json(rows, given.output / "bench.json")

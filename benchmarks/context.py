@@ -24,6 +24,7 @@ class Context:
     ground: Ground
     rounds: int
     log: Log
+    quick: bool = False  #: the smallest sizes that still tell something
     details: dict[str, Any] = field(default_factory=dict)
 
     def race(self, title: str, ways: list[Way], rounds: int | None = None) -> Samples:

@@ -7,7 +7,6 @@ out of its directory, and is durable at the end (syncfs). tar does, and is, none
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from benchmarks import inputs, listing
 from benchmarks.bars import Row
 from benchmarks.context import LAYERFS, Context, Task
 from benchmarks.inputs import LayerFile
-from benchmarks.measure import Samples, Way, best, seconds
+from benchmarks.measure import JOB, Samples, Way, best, seconds
 from benchmarks.packages import BenchError, Log
 
 _TAR: Final = "application/vnd.oci.image.layer.v1.tar"
@@ -113,7 +112,7 @@ def _rows(samples: Samples, title: str, others: list[Way], bar: float) -> list[R
 def _apply(layer: LayerFile, folder: Path, *, packed: bool, sync: str) -> float:
     source, digest = (layer.gz, layer.gz_digest) if packed else (layer.tar, layer.diff_id)
     said = [_GZIP if packed else _TAR, digest, layer.diff_id, sync]
-    return seconds([sys.executable, "-m", "benchmarks.ours", "layer", source, folder, *said])
+    return seconds([*JOB, "layer", source, folder, *said])
 
 
 def _add(layer: LayerFile, folder: Path, *, packed: bool) -> float:

@@ -5,19 +5,23 @@ The best, since everything that disturbs makes slower. All samples are kept for 
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from benchmarks.filesystem import Ground
-from benchmarks.packages import BenchError, Log
+from benchmarks.packages import BenchError, Log, run
 
 #: Where our package lies; processes that import it start here.
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 Command = Sequence[str | Path]
+#: A Python that runs a job of ``benchmarks.ours``.
+JOB: Final[list[str | Path]] = [sys.executable, "-m", "benchmarks.ours"]
 Samples = dict[str, list[float]]
 
 
@@ -77,6 +81,11 @@ def seconds(
             words = " ".join(str(word) for word in command[:8])
             raise BenchError(f"{words} … ended with {status}:\n{text[-2000:]}")
     return took
+
+
+def answer(command: Command) -> Any:
+    """Run a job of ``benchmarks.ours``; return the JSON that it printed. BenchError: it failed."""
+    return json.loads(run(command, cwd=ROOT))
 
 
 def _stderr(process: subprocess.Popen[bytes]) -> str:

@@ -1,18 +1,27 @@
 """What layerfs is asked to do in a process of its own: ``python -m benchmarks.ours JOB …``.
 
-Only what layerfs itself imports is imported here at the top, so that a process costs what one of
-layerfs costs.
+Only what every command of layerfs imports is imported at the top, so that a process costs what one
+of layerfs costs.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from layerfs.store import LayerFS
     from layerfs.tarstream import TarReader
+
+TAR: Final = "application/vnd.oci.image.layer.v1.tar"
 
 
 def layer(source: str, target: str, media_type: str, *said: str) -> None:
@@ -41,7 +50,128 @@ def layer(source: str, target: str, media_type: str, *said: str) -> None:
         syncfs(fd)
 
 
-_JOBS = {"layer": layer}
+def fill(root: str, count: str) -> None:
+    """Have ``count`` tiny layers in the store, made if it is missing."""
+    from layerfs.store import LayerFS  # noqa: PLC0415
+
+    with LayerFS.open(root) as store:
+        for number in range(int(count)):
+            add_tiny(store, number)
+
+
+def add_tiny(store: LayerFS, number: int) -> str:
+    """Add one tiny layer, plain; return its digest."""
+    from benchmarks.layouts import tiny_tar  # noqa: PLC0415
+
+    return store.add_layer(io.BytesIO(tiny_tar(number)), TAR).digest
+
+
+def opening(root: str) -> None:
+    """Open a store, and print the seconds that it took; closing it is not in them."""
+    from layerfs.store import LayerFS  # noqa: PLC0415
+
+    begin = time.perf_counter()
+    store = LayerFS.open(root)
+    took = time.perf_counter() - begin
+    store.close()
+    _answer(took)
+
+
+def stacking(root: str, target: str, rounds: str, *counts: str) -> None:
+    """Print ``{count: {"ours": seconds, "bare": seconds}}``: the first layers stacked at target.
+
+    In turns: ``LayerFS.stack``, and the same directories mounted by nothing but system calls.
+    Seconds are lists, one for each round; unmounting is not in them.
+    """
+    from layerfs.store import LayerFS  # noqa: PLC0415
+    from layerfs.syscalls import umount2  # noqa: PLC0415
+
+    found: dict[str, dict[str, list[float]]] = {}
+    with LayerFS.open(root) as store:
+        for count in counts:
+            digests = [tiny_digest(number) for number in range(int(count))]
+            trees = [f"{root}/layers/{one.partition(':')[2]}/diff" for one in reversed(digests)]
+            found[count] = {"ours": [], "bare": []}
+            for _ in range(int(rounds)):
+                begin = time.perf_counter()
+                store.stack(digests, target)
+                found[count]["ours"].append(time.perf_counter() - begin)
+                store.unmount(target)
+                begin = time.perf_counter()
+                bare_mount(trees, target)
+                found[count]["bare"].append(time.perf_counter() - begin)
+                umount2(target)
+    _answer(found)
+
+
+def bare_mount(trees: list[str], target: str) -> None:
+    """Mount an overlay of ``trees``, top first, by the fewest system calls there are."""
+    from layerfs import syscalls  # noqa: PLC0415
+
+    context = syscalls.fsopen("overlay")
+    for tree in trees:
+        syscalls.fsconfig_set_string(context, "lowerdir+", tree)
+    syscalls.fsconfig_create(context)
+    mount = syscalls.fsmount(context)
+    syscalls.move_mount(mount, "", syscalls.AT_FDCWD, target)
+    os.close(mount)
+    os.close(context)
+
+
+def scale(few: str, many: str, target: str, rounds: str) -> None:
+    """Print ``{"add": {"few": seconds, "many": seconds}, "stack": …, "remove": …}`` of two stores.
+
+    In turns, one tiny layer in both, and the first 10 stacked; unmounting is not in the seconds.
+    Each begins with nothing left to write: they share a file system, and each other's syncfs.
+    """
+    from layerfs.store import LayerFS  # noqa: PLC0415
+    from layerfs.syscalls import syncfs  # noqa: PLC0415
+
+    found: dict[str, dict[str, list[float]]] = {
+        what: {"few": [], "many": []} for what in ("add", "stack", "remove")
+    }
+    ten = [tiny_digest(number) for number in range(10)]
+
+    fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+
+    def timed(what: str, where: str, call: Callable[[], object]) -> None:
+        syncfs(fd)
+        begin = time.perf_counter()
+        call()
+        found[what][where].append(time.perf_counter() - begin)
+
+    with LayerFS.open(few) as one, LayerFS.open(many) as other:
+        stores = [("few", one), ("many", other)]
+        for number in range(1_000_000, 1_000_000 + int(rounds)):
+            stores.reverse()
+            for where, store in stores:
+                timed("add", where, partial(add_tiny, store, number))
+            for where, store in stores:
+                timed("stack", where, partial(store.stack, ten, target))
+                store.unmount(target)
+            for where, store in stores:
+                timed("remove", where, partial(store.remove_layer, tiny_digest(number)))
+    _answer(found)
+
+
+def tiny_digest(number: int) -> str:
+    """Return the digest of a tiny layer, added plain."""
+    from benchmarks.layouts import tiny_tar  # noqa: PLC0415
+
+    return f"sha256:{hashlib.sha256(tiny_tar(number)).hexdigest()}"
+
+
+def _answer(found: object) -> None:
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+_JOBS: Final[dict[str, Callable[..., None]]] = {
+    "layer": layer,
+    "fill": fill,
+    "open": opening,
+    "stack": stacking,
+    "scale": scale,
+}
 
 if __name__ == "__main__":
     _JOBS[sys.argv[1]](*sys.argv[2:])

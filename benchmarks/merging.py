@@ -1,0 +1,86 @@
+"""An image made one uncompressed layer, against `tar -c` of its mounted stack, and buildah.
+
+`layerfs merge` resolves whiteouts, hashes, stores the blob **and** the layer's tree, and is
+durable; tar writes a file. The file and the stores lie on the same file system.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from benchmarks import inputs, peers
+from benchmarks.bars import Row
+from benchmarks.context import LAYERFS, Context, Task
+from benchmarks.measure import Way, best, seconds
+from benchmarks.packages import BenchError, Log, run
+
+_OURS: Final = "layerfs merge"
+_TAR: Final = "tar -c of the mounted stack"
+_BUILDAH: Final = "buildah commit --squash --disable-compression"
+BARS: Final = {_TAR: 1.5, _BUILDAH: 0.3}
+
+
+def tasks() -> list[Task]:
+    """Return a task for each image."""
+    return [
+        Task("merge/real", inputs.image, partial(_run, "real image", inputs.image)),
+        Task("merge/wide", inputs.wide_image, partial(_run, "wide image", inputs.wide_image)),
+    ]
+
+
+def _run(name: str, made: Callable[[Log], Path], context: Context) -> list[Row]:
+    layout = made(context.log) / "oci"
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(context.ground.fresh())
+        store, mounted = folder / "store", folder / "mounted"
+        run([LAYERFS, "--root", store, "init"])
+        run([LAYERFS, "--root", store, "import", layout])
+        run([LAYERFS, "--root", store, "stack", "latest", mounted])
+        held.callback(run, [LAYERFS, "--root", store, "unmount", mounted])
+        ways = [Way(_OURS, partial(_merge, store)), Way(_TAR, partial(_tar, mounted))]
+        if lacking := peers.missing("skopeo", "buildah"):
+            context.skip(_BUILDAH, lacking)
+        else:
+            storage = peers.Storage(folder)
+            seconds(storage.copy(layout), env=storage.env)
+            pull = ("from", "--pull-never", "--name", "bench", storage.IMAGE)
+            seconds(storage.buildah(*pull), env=storage.env)
+            ways.append(Way(_BUILDAH, partial(_squash, storage)))
+        samples = context.race(f"merge {name}", ways, max(1, context.rounds * 3 // 5))
+    ours = best(samples, _OURS)
+    return [
+        Row(f"merge {name}", ours, way.name, best(samples, way.name), BARS[way.name])
+        for way in ways[1:]
+    ]
+
+
+def _merge(store: Path, folder: Path) -> float:
+    before = _layers(store)
+    took = seconds([LAYERFS, "--root", store, "merge", "latest"], stdout=folder / "said")
+    new = _layers(store) - before
+    if len(new) != 1:
+        raise BenchError(f"`layerfs merge` made {len(new)} layers")
+    run([LAYERFS, "--root", store, "remove", *new])
+    return took
+
+
+def _layers(store: Path) -> set[str]:
+    answered = json.loads(run([LAYERFS, "--root", store, "--json", "list"]))
+    return {layer["digest"] for layer in answered["layers"]}
+
+
+def _tar(mounted: Path, folder: Path) -> float:
+    return seconds(["tar", "--numeric-owner", "-C", mounted, "-cf", folder / "merged.tar", "."])
+
+
+def _squash(storage: peers.Storage, _folder: Path) -> float:
+    name = "localhost/squashed:latest"
+    commit = ("commit", "-q", "--squash", "--disable-compression", "bench", name)
+    took = seconds(storage.buildah(*commit), env=storage.env)
+    seconds(storage.buildah("rmi", name), env=storage.env)
+    return took
