@@ -111,14 +111,18 @@ class _Helper:
         self._requests.append(request)
         self._told.append((number, path))
 
-    def content(self, size: int) -> tuple[int, memoryview]:
-        """Return where ``size`` bytes of the next request belong: an offset, and the memory."""
+    def room(self, size: int) -> None:
+        """Make room for one more request, with ``size`` bytes of content."""
         if self._used + size > LARGEST or len(self._requests) >= _TOGETHER:
             self.flush()
+
+    def put(self, content: bytes) -> int:
+        """Put the content of the next request where there is room; return its offset."""
         at = self._used
-        self._used += size
-        base = self._segment * LARGEST + at
-        return at, self._memory[base : base + size]
+        self._used += len(content)
+        base = self._segment * LARGEST
+        self._memory[base + at : base + self._used] = content
+        return at
 
     def flush(self) -> None:
         """Send what was told so far."""
@@ -205,9 +209,8 @@ class Writers:
         """Have a file of at most `LARGEST` bytes made, with the content of ``reader``."""
         helper = self._owner(directory)
         number = helper.number(directory)
-        at, memory = helper.content(member.size)
-        if member.size:
-            memory[:] = reader.read(member.size)
+        helper.room(member.size)
+        at = helper.put(reader.read(member.size))
         helper.tell(
             self._next(), member.name,
             (
@@ -220,7 +223,7 @@ class Writers:
         """Have a symlink made."""
         helper = self._owner(directory)
         number = helper.number(directory)
-        helper.content(0)
+        helper.room(0)
         helper.tell(
             self._next(), member.name,
             (
@@ -241,7 +244,7 @@ class Writers:
         if helper is None:
             helper = self._linked[node] = self._owner(source[0])
         numbers = helper.number(directory), helper.number(source[0])
-        helper.content(0)
+        helper.room(0)
         helper.tell(self._next(), path, (writer.HARDLINK, numbers[0], name, numbers[1], source[1]))
 
     def drain(self) -> tuple[bytes, Exception] | None:
