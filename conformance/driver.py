@@ -135,6 +135,10 @@ class Driver:
         self._added[layer.digest] = answer.digest
         return str(answer.digest)
 
+    def added(self) -> set[str]:
+        """Return the digests of the layers whose ``add`` succeeded."""
+        return set(self._added.values())
+
     def digest_of(self, layer: Layer | str) -> str:
         """Return the digest of a layer, which is added unless it was before."""
         if isinstance(layer, str):

@@ -137,8 +137,12 @@ class Layer:
         """Return the same archive, compressed in several members or frames, one after the other."""
         step = -(-len(self._tar) // count)
         parts = [self._tar[at : at + step] for at in range(0, len(self._tar), step)]
+        return self.as_blob(compression, b"".join(compress(compression, part) for part in parts))
+
+    def as_blob(self, compression: Compression, blob: bytes) -> Layer:
+        """Return the same archive, stored as these very bytes, right or wrong."""
         again = self.compressed(compression)
-        again.__dict__["_blob"] = b"".join(compress(compression, part) for part in parts)
+        again.__dict__["_blob"] = blob
         return again
 
     @classmethod
