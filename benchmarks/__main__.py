@@ -7,6 +7,7 @@ a mount and PID namespace of its own, where it measures. So no mount and no proc
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -15,7 +16,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
-from benchmarks import bars, images, layers, memory, merging, peers, scale, stacking
+from rich.console import Console
+
+from benchmarks import (
+    bars,
+    images,
+    layers,
+    machine,
+    memory,
+    merging,
+    peers,
+    scale,
+    stacking,
+    svg,
+    table,
+)
 from benchmarks.context import Context, Task
 from benchmarks.filesystem import mounted
 from benchmarks.measure import ROOT
@@ -23,6 +38,8 @@ from benchmarks.packages import BenchError
 
 _INSIDE: Final = "LAYERFS_BENCH_INSIDE"
 _ROUNDS: Final = 5
+#: Load above which others' work shows in the figures.
+_BUSY: Final = 0.5
 
 
 def main(arguments: list[str]) -> int:
@@ -87,15 +104,30 @@ def _measure(chosen: list[Task], given: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _end)
     begin = time.monotonic()
     rows: list[bars.Row] = []
+    known = machine.facts()
+    _log("\n".join(machine.remarks(known)))
+    if known["load"] > _BUSY:
+        _log(f"the machine is busy (load {known['load']:.1f}): the figures will not mean much")
     with mounted(given.place, _log) as ground:
         context = Context(ground, 1 if given.quick else given.rounds, _log, given.quick)
         for task in chosen:
             rows += task.run(context)
+        details = {**known, "direct_io": ground.direct, "rounds": context.rounds, **context.details}
+    took = time.monotonic() - begin
     bars.write_json(rows, given.output / "bench.json")
-    for row in rows:
-        _log(str(row.record()))
-    _log(f"measured in {time.monotonic() - begin:.0f} s")
+    details |= {"seconds": round(took), "load_after": os.getloadavg()[0]}
+    (given.output / "bench-details.json").write_text(json.dumps(details, indent=1) + "\n")
+    title = "layerfs, side by side with what people run today"
+    (given.output / "bench.svg").write_text(svg.picture(rows, title, machine.remarks(known)))
+    table.show(Console(highlight=False, width=_width()), rows)
+    for skipped in details.get("skipped", []):
+        _log(f"skipped: {skipped}")
+    _log(f"measured in {took:.0f} s; {given.output}/bench.json, bench-details.json, bench.svg")
     return 1 if bars.missed(rows) else 0
+
+
+def _width() -> int | None:
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

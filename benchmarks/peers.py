@@ -64,12 +64,11 @@ def install(log: Log) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of every peer that is here, as its package has it."""
+    """Return the versions of the peers' packages that are installed."""
     found = {}
-    for command, package in {**PEERS, "tar": "tar", "gzip": "gzip"}.items():
-        if shutil.which(command):
-            with contextlib.suppress(BenchError):  # installed by other means
-                found[command] = run(["dpkg-query", "-W", "-f", "${Version}", package])
+    for package in sorted({*PEERS.values(), "tar", "gzip"}):
+        with contextlib.suppress(BenchError):  # missing, or installed by other means
+            found[package] = run(["dpkg-query", "-W", "-f", "${Version}", package])
     return found
 
 

@@ -44,7 +44,7 @@ def _run(context: Context) -> list[Row]:
     context.details.setdefault("samples", {})["scale"] = found
     whose = f"store of {count:,} layers"
     return [
-        limit(f"open a {whose}, in a fresh process (without starting Python)", opened, OPEN_S),
+        limit(f"open a {whose} (in a new process, after its imports)", opened, OPEN_S),
         Row(f"open a {whose}: the whole process", process, "100 ms", OPEN_S),
         *(
             Row(
