@@ -52,6 +52,12 @@ def test_the_reference_never_imports_the_suite():
     assert offenders("layerfs", "harness", "conformance", "pytest") == []
 
 
+def test_nothing_imports_the_benchmark():
+    assert offenders("layerfs", "benchmarks") == []
+    assert offenders("harness", "benchmarks") == []
+    assert offenders("conformance", "benchmarks") == []
+
+
 def test_nothing_imports_the_command_line_of_the_reference():
     own = [line for line in offenders("layerfs", "layerfs.cli") if "__main__" not in line]
     assert own == []

@@ -1,0 +1,56 @@
+import json
+from contextlib import contextmanager
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks.bars import Row
+from benchmarks.context import Task
+from benchmarks.filesystem import Ground
+
+
+def test_every_task_has_a_name_of_its_own():
+    names = [task.name for task in program._tasks()]
+    assert len(names) == len(set(names))
+    assert "layer/small.tar.gz" in names
+
+
+def test_only_chooses_by_a_part_of_the_name(capsys):
+    assert program.main(["--list", "--only", "small", "--only", "memory"]) == 0
+    assert capsys.readouterr().err.split() == ["layer/small.tar.gz", "layer/small.tar", "memory"]
+
+
+def test_a_name_that_no_task_has_is_an_error(capsys):
+    assert program.main(["--only", "nonsense"]) == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_without_root_it_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(program.os, "geteuid", lambda: 1000)
+    assert program.main(["--only", "memory"]) == 2
+    assert "run it as root" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ours", "status"), [(1.0, 0), (3.0, 1)])
+def test_the_status_says_whether_all_bars_hold_and_the_results_are_written(
+    ours, status, tmp_path, monkeypatch, capsys
+):
+    def run(context):
+        context.skip("a peer", "it is missing")
+        return [Row("apply", ours, "tar", 2.0, 1.0)]
+
+    @contextmanager
+    def mounted(_place, _log):
+        yield Ground(tmp_path, direct=True)
+
+    monkeypatch.setattr(program, "mounted", mounted)
+    given = program._parser().parse_args(["--output", str(tmp_path)])
+    assert program._measure([Task("one", lambda _log: None, run)], given) == status
+    (row,) = json.loads((tmp_path / "bench.json").read_text())
+    assert row["met"] is (status == 0)
+    details = json.loads((tmp_path / "bench-details.json").read_text())
+    assert details["skipped"] == ["a peer: it is missing"]
+    assert (tmp_path / "bench.svg").read_text().startswith("<svg")
+    shown = capsys.readouterr()
+    assert ("not met" in shown.out) is (status == 1)
+    assert "skipped: a peer: it is missing" in shown.err
