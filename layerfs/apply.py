@@ -11,7 +11,8 @@ ever touched, whatever the tar says and whatever happens to the tree meanwhile:
 
 Metadata of directories is written at the end, deepest first: until then they are ours, mode 0700,
 without default ACLs and setgid bits that their children would inherit. Whiteouts are made at the
-end, too. Nothing is made durable here: that is for the store (``syncfs``).
+end, too. Nothing is made durable here: that is for the store (``syncfs``), though the disk is made
+to begin with it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from layerfs import layerxattrs, writers
+from layerfs.earlysync import EarlySync
 from layerfs.errors import InvalidLayerPathError, LayerFSError, from_os_error
 from layerfs.handles import Handles
 from layerfs.inodes import Inodes, write_all, write_pieces
@@ -102,6 +104,7 @@ class _Applier(Inodes):
         self._handles = Handles(root_fd)
         self._fd = self._handles.fd
         self._absent: set[Node] = set()  #: in the tree, but left out on disk
+        self._early = EarlySync(root_fd)
         self._writers: writers.Writers | None = None
         self._small = 0  #: files, symlinks and hardlinks so far
         self._makers = {
@@ -123,6 +126,7 @@ class _Applier(Inodes):
             self._handles.close_all()
             if self._writers is not None:
                 self._writers.close(kill=True)
+            self._early.close()
         self._report.skipped += self._skipped
         self._report.whiteouts.sort()
         self._report.implicit = self._tree.implicit()
@@ -205,6 +209,7 @@ class _Applier(Inodes):
             self._create(self._fd(step.parent), step.name, member, self._write_sparse, member)
             return
         self._report.bytes += size
+        self._early.reached(self._report.bytes)
 
     def _write_sparse(self, fd: int, member: Member) -> None:
         for offset, length in member.sparse or ():
