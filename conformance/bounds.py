@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from conformance.driver import Driver, Refusal
+from conformance.layers import Layer
 from harness.observe import Host
 
 FAR_BYTES: Final = 128 << 20
@@ -54,14 +55,14 @@ def within_reach(
 
 
 @contextlib.contextmanager
-def refused(subject: Driver, host: Host, *codes: str) -> Iterator[Refusal]:
-    """Demand a refusal with one of ``codes`` that touches nothing outside and keeps nothing.
+def nothing_kept(subject: Driver, host: Host) -> Iterator[None]:
+    """Demand that the block, all of whose layers are refused, touches and keeps nothing.
 
-    A store that unpacks late may have kept the blob in ``add``; it is removed here.
+    A store that unpacks late may have kept a blob in ``add``; it is removed here.
     """
     before = host.usage(subject.store)
-    with host.canary(), subject.refuses(*codes) as caught:
-        yield caught
+    with host.canary():
+        yield
     kept = subject.digests()
     assert kept <= subject.added(), "a layer that add refused is in the store"
     for digest in kept:
@@ -71,9 +72,32 @@ def refused(subject: Driver, host: Host, *codes: str) -> Iterator[Refusal]:
 
 
 @contextlib.contextmanager
+def refused(subject: Driver, host: Host, *codes: str) -> Iterator[Refusal]:
+    """Demand a refusal with one of ``codes``, as :func:`nothing_kept`."""
+    with nothing_kept(subject, host), subject.refuses(*codes) as caught:
+        yield caught
+
+
+@contextlib.contextmanager
 def beyond(subject: Driver, host: Host, name: str, value: int) -> Iterator[None]:
     """Demand a refusal by the limit ``name``, as :func:`refused`."""
     with refused(subject, host, "limit-exceeded") as caught:
         yield
     assert caught.error is not None
     assert caught.error.limit in {f"{name}={value}", None}
+
+
+def refuses_each(
+    subject: Driver, host: Host, layers: Mapping[str, Layer], *codes: str, verb: str = "stack"
+) -> None:
+    """Demand that each of these layers is refused, as :func:`refused`; the names are for people.
+
+    With ``verb`` "add" it is ``add`` alone that has to find out.
+    """
+    with nothing_kept(subject, host):
+        for name, layer in layers.items():
+            try:
+                with subject.refuses(*codes):
+                    subject.add(layer) if verb == "add" else subject.tree(layer)
+            except (AssertionError, pytest.fail.Exception) as error:
+                raise AssertionError(f"{name}: {error}") from error
