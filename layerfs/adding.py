@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from layerfs import descriptor
 from layerfs import digest as digests
-from layerfs.errors import PathError, ValidationError, from_os_error
+from layerfs.errors import LayerFSError, PathError, ValidationError, from_os_error
 from layerfs.opening import Parts
 from layerfs.reading import Expected, Reading, Tee, read_layer
 from layerfs.records import Layer
@@ -160,11 +161,11 @@ def _published(
     has_blob = tee.is_staged
     if has_blob:
         blob_bytes = parts.blobs.usage(operation.blob)
-    if ingest.done:
-        tree_bytes = disk_usage(operation.tree)
     if has_blob or ingest.done:
         operation.intend("add", digest=made.digest, diff_id=made.diff_id)
-        operation.sync()
+        with _syncing(operation):
+            if ingest.done:
+                tree_bytes = disk_usage(operation.tree)
     with parts.lock():
         known = parts.meta.layer(made.digest)
         has_tree = bool(parts.meta.layers_of(made.diff_id))
@@ -181,6 +182,27 @@ def _published(
             if not has_tree:
                 parts.meta.put_tree(made.diff_id, tree_bytes)
         return parts.meta.layer(made.digest)
+
+
+@contextmanager
+def _syncing(operation: Operation) -> Iterator[None]:
+    """Sync all of the operation while the block runs; raises what ``Operation.sync`` raises."""
+    failed: list[LayerFSError] = []
+
+    def sync() -> None:
+        try:
+            operation.sync()
+        except LayerFSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=sync, name="layerfs-sync")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def _publish_tree(parts: Parts, operation: Operation, diff_id: str, *, recorded: bool) -> None:

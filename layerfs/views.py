@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from layerfs import adding
 from layerfs.backends import Sink
 from layerfs.catalog import MountRow
 from layerfs.errors import (
@@ -265,7 +264,9 @@ def commit(parts: Parts, target: Target, progress: Progress | None = None) -> La
         def write(sink: Sink) -> None:
             parts.backend.changes(run, sink, source_date_epoch=epoch)
 
-        return _added(parts, write, progress)
+        from layerfs import making  # noqa: PLC0415 - a process that makes no layer needs it not
+
+        return making.make(parts, write, progress)
 
 
 def _source_date_epoch() -> int | None:
@@ -284,35 +285,11 @@ def _source_date_epoch() -> int | None:
 def merge(parts: Parts, digests: Sequence[str], progress: Progress | None = None) -> Layer:
     """Make one layer of several, base first; see ``LayerFS.merge``."""
     parts.refuse_readonly()
+    from layerfs import making  # noqa: PLC0415 - see above
+
     with held(parts, digests) as layers:
         diff_ids = [layer.diff_id for layer in layers]
-        return _added(parts, lambda sink: parts.backend.merge(diff_ids, sink), progress)
-
-
-class _Counted:
-    """A sink that tells how much it has taken."""
-
-    def __init__(self, sink: Sink, progress: Progress) -> None:
-        self._sink = sink
-        self._progress = progress
-        self._done = 0
-
-    def write(self, data: bytes, /) -> None:
-        """Take all of ``data``."""
-        self._sink.write(data)
-        self._done += len(data)
-        self._progress(self._done, None)
-
-
-def _added(parts: Parts, write: Callable[[Sink], None], progress: Progress | None) -> Layer:
-    """Add what ``write`` writes; ``progress`` is told of the writing, and then of the reading."""
-    with parts.staging.operation() as operation:
-        try:
-            with operation.blob.open("wb", buffering=1 << 20) as sink:
-                write(sink if progress is None else _Counted(sink, progress))
-        except OSError as error:
-            raise from_os_error(error, "writing layer", str(operation.blob)) from error
-        return adding.add_staged(parts, operation, adding.Extra(progress=progress))
+        return making.make(parts, lambda sink: parts.backend.merge(diff_ids, sink), progress)
 
 
 def stats(parts: Parts) -> Stats:
