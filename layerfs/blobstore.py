@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from layerfs import digest as digests
-from layerfs.descriptor import INDEX
 from layerfs.errors import StorageError, ValidationError, from_os_error
 
 LAYOUT: Final = {"imageLayoutVersion": "1.0.0"}
@@ -119,6 +118,8 @@ class BlobStore:
 
     def write_index(self, manifests: Iterable[dict[str, Any]]) -> None:
         """Replace index.json, durably: the descriptors of the images of the store."""
+        from layerfs.descriptor import INDEX  # noqa: PLC0415 - when images change, only
+
         document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": list(manifests)}
         try:
             _replace(self.root / "index.json", _json(document))

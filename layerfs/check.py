@@ -21,8 +21,8 @@ import os
 from layerfs import digest as digests_
 from layerfs.errors import from_os_error
 from layerfs.opening import Parts
-from layerfs.records import Problem
 from layerfs.removing import index_of
+from layerfs.reports import Problem
 from layerfs.viewstate import is_live
 
 

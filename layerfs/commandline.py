@@ -111,7 +111,10 @@ def _columns() -> int:
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser: with one sub-command only, where ``arguments`` begin with it."""
+    """Return the parser: with one sub-command only, where ``arguments`` name it.
+
+    To describe all of them to argparse takes as long as it takes to mount a hundred layers.
+    """
     parser = _Parser(
         prog="layerfs",
         description=_DESCRIPTION,
@@ -123,7 +126,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parsers = parser.add_subparsers(
         metavar="COMMAND", title="commands", required=True, prog="layerfs"
     )
-    first = arguments[0] if arguments else ""
+    first = _first(arguments)
 
     def called(name: str, command: Command) -> bool:
         return first == name or first in command.aliases
@@ -141,6 +144,13 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         if command.reads:
             _add_limit(one)
         one.set_defaults(function=_for_people, command=command)
+    if not only:
+        _add_others(parsers)
+    return parser
+
+
+def _add_others(parsers: Any) -> None:
+    """Add the sub-commands that no store is named for."""
     call = parsers.add_parser(
         "call", help="do one request of the protocol", **_texts(_CALL, _CALL_EXAMPLE)
     )
@@ -158,7 +168,17 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "session", help="do requests as JSON lines", **_texts(_SESSION, _SESSION_EXAMPLE)
     )
     lines.set_defaults(function=lambda _given: session.session())
-    return parser
+
+
+def _first(arguments: Sequence[str]) -> str:
+    """Return the first argument that is no option of ``_add_common``, nor its value."""
+    rest = iter(arguments)
+    for one in rest:
+        if one == "--root":
+            next(rest, None)
+        elif one not in {"--json", "--readonly"} and not one.startswith("--root="):
+            return one
+    return ""
 
 
 def _texts(description: str, example: str) -> dict[str, Any]:

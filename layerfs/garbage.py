@@ -12,8 +12,8 @@ from typing import Final
 from layerfs.errors import LayerFSError
 from layerfs.opening import Parts
 from layerfs.ordering import dependents_first, edges_of
-from layerfs.records import GarbageReport, ItemError
 from layerfs.removing import forget
+from layerfs.reports import GarbageReport, ItemError
 from layerfs.viewstate import drop_stale, is_live
 
 #: Layers removed under one hold of the lock, and by one commit.

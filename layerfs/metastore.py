@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import quote
 
 from layerfs.errors import (
     LayerFSError,
@@ -156,6 +155,8 @@ class Database:
     def _connect_readonly(
         cls, path: Path, how: str, scratch: tempfile.TemporaryDirectory[str] | None = None
     ) -> Self:
+        from urllib.parse import quote  # noqa: PLC0415 - to read only
+
         uri = f"file:{quote(os.fsencode(path))}?{how}"
         try:
             connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)

@@ -91,8 +91,11 @@ def mount_at(target: Path, table: Sequence[MountEntry] | None = None) -> MountEn
         return None
     if not is_root:
         return None
-    known = mountinfo() if table is None else table
-    return next((entry for entry in known if entry.id == mount_id), None)
+    if table is not None:
+        return next((entry for entry in table if entry.id == mount_id), None)
+    begin = b"%d " % mount_id
+    lines = (line for line in read().splitlines() if line.startswith(begin))
+    return next(map(_entry, lines), None)
 
 
 def is_mountpoint(target: Path) -> bool:

@@ -9,9 +9,8 @@ import errno
 import os
 import stat
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from layerfs import reserve
 from layerfs.backends import Backend, Features, probing
@@ -52,8 +51,7 @@ _OURS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """What the operations of a store work with."""
 
     root: Path
@@ -236,8 +234,7 @@ def _backend(root: Path, meta: Catalog, *, readonly: bool) -> Backend:
         if conflict := found.format_conflict(recorded):
             raise InvalidOverlayError(conflict, path=root)
         # How its trees are written belongs to the store, for good.
-        found = replace(
-            found,
+        found = found._replace(
             userxattr=recorded.userxattr,
             squash_ids=recorded.squash_ids,
             drop_privileged_xattrs=recorded.drop_privileged_xattrs,

@@ -18,9 +18,10 @@ from layerfs.errors import LayerFSError, LayerInUseError, StorageError
 from layerfs.garbage import item_error
 from layerfs.opening import Parts, make_directories
 from layerfs.reading import Expected, read_layer
-from layerfs.records import Damage, ItemError, Layer, RepairReport
+from layerfs.records import Layer
 from layerfs.removal import disk_usage, remove_tree
 from layerfs.removing import write_index
+from layerfs.reports import Damage, ItemError, RepairReport
 from layerfs.verifying import chosen, examine
 from layerfs.viewstate import drop_stale
 

@@ -29,48 +29,27 @@ A crash before 4 leaves files that no row names; the intent, durable since 2, te
 that forgets the layer, renames into trash, deletion; a crash in between is finished by ``open``.
 
 One LayerFS object belongs to one thread. Any number of objects and processes may share a store.
+
+Many a process opens a store for one operation: what only some need is imported by their methods.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 
-from layerfs import (
-    adding,
-    check,
-    export,
-    garbage,
-    holding,
-    ordering,
-    recovery,
-    removing,
-    repair,
-    reserve,
-    verifying,
-    views,
-)
 from layerfs import digest as digests_
+from layerfs import recovery, reserve, views
 from layerfs.errors import LayerNotFoundError, UnsupportedError
 from layerfs.opening import Parts
-from layerfs.reading import Expected
-from layerfs.records import (
-    Damage,
-    GarbageReport,
-    Image,
-    Layer,
-    Mount,
-    Problem,
-    RepairReport,
-    Stats,
-)
 
 if TYPE_CHECKING:
     from layerfs.limits import Limits
+    from layerfs.records import Image, Layer, Mount
+    from layerfs.reports import Damage, GarbageReport, Problem, RepairReport, Stats
 
 _LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 
@@ -128,7 +107,7 @@ class LayerFS:
             return recovery.open_recovered(path, readonly=readonly, recover=recover)
 
         parts = attempt() if readonly else reserve.spending(path, attempt)
-        return cls(replace(parts, limits=limits))
+        return cls(parts._replace(limits=limits))
 
     def __enter__(self) -> Self:
         return self
@@ -222,6 +201,9 @@ class LayerFS:
         DecompressionError, ValidationError (a damaged tar), HostileLayerError,
         InvalidLayerPathError, LimitExceededError, PathError (no such file).
         """
+        from layerfs import adding
+        from layerfs.reading import Expected
+
         wanted = Expected(media_type, digest, size, diff_id)
         extra = adding.Extra(tuple(dependencies), dict(annotations or {}), progress)
         return adding.add(self._parts, source, wanted, extra)
@@ -243,6 +225,8 @@ class LayerFS:
 
         LayerInUseError: mounted, leased, of an image, or a dependency of another layer.
         """
+        from layerfs import removing
+
         digest = digests_.parse(digest)
         return self._freeing(lambda: removing.remove(self._parts, digest))
 
@@ -253,20 +237,28 @@ class LayerFS:
 
         InvalidLayerOrderError: a dependency is not in the store. CircularDependencyError.
         """
+        from layerfs import ordering
+
         return ordering.order_layers(self._parts.meta, digests)
 
     def check_cycles(self) -> None:
         """Raise CircularDependencyError if layers depend on each other in a circle."""
+        from layerfs import ordering
+
         ordering.refuse_cycles(self._parts.meta)
 
     # --- integrity --------------------------------------------------------------------------
 
     def verify(self, digests: Sequence[str] | None = None) -> list[Damage]:
         """Read blobs and trees (None: of all layers) and name what is not as it was added."""
+        from layerfs import verifying
+
         return verifying.verify(self._parts, digests)
 
     def check(self) -> list[Problem]:
         """Compare metadata with disk and mounts, both ways; contents are for ``verify``."""
+        from layerfs import check
+
         return check.check(self._parts)
 
     def repair(self, digests: Sequence[str] | None = None) -> RepairReport:
@@ -274,11 +266,15 @@ class LayerFS:
 
         Only damaged trees are extracted again. Goes on past what cannot be mended, and says so.
         """
+        from layerfs import repair
+
         return repair.repair(self._parts, digests)
 
     def stats(self) -> Stats:
         """Count layers and bytes."""
-        return views.stats(self._parts)
+        from layerfs import counting
+
+        return counting.stats(self._parts)
 
     # --- views ------------------------------------------------------------------------------
 
@@ -338,10 +334,14 @@ class LayerFS:
 
     def lease(self, name: str, digests: Sequence[str]) -> None:
         """Keep layers from garbage collection under ``name``; more may be added to it later."""
+        from layerfs import holding
+
         holding.lease(self._parts, name, digests)
 
     def release(self, name: str) -> None:
         """Give a lease up; an unknown name is fine."""
+        from layerfs import holding
+
         self._freeing(lambda: holding.release(self._parts, name))
 
     def collect_garbage(self, *, dry_run: bool = False, force: bool = False) -> GarbageReport:
@@ -349,12 +349,16 @@ class LayerFS:
 
         ``force`` ignores leases. Goes on past a bad item, and reports it.
         """
+        from layerfs import garbage
+
         return self._freeing(lambda: garbage.collect(self._parts, dry_run=dry_run, force=force))
 
     # --- images -----------------------------------------------------------------------------
 
     def images(self) -> list[Image]:
         """Return the images, one entry for each of their names (at least one)."""
+        from layerfs import removing
+
         return removing.images(self._parts)
 
     def remove_image(self, image: str) -> bool:
@@ -362,6 +366,8 @@ class LayerFS:
 
         A name is removed alone when the image has others. False when it is not here.
         """
+        from layerfs import removing
+
         return self._freeing(lambda: removing.remove_image(self._parts, image))
 
     def import_image(
@@ -375,7 +381,7 @@ class LayerFS:
 
         ``reference`` names one of several (``org.opencontainers.image.ref.name``, or a digest).
         """
-        from layerfs import image  # noqa: PLC0415 - brings pydantic
+        from layerfs import image
 
         return image.import_layout(self._parts, Path(path), reference, progress)
 
@@ -393,6 +399,8 @@ class LayerFS:
         Either layers, base first, or an image by manifest digest or name; with both, the image's
         configuration with these layers. LayerNotFoundError, ValidationError, PathError.
         """
+        from layerfs import export
+
         return export.export_layout(
             self._parts, Path(path), digests, image, reference, progress=progress
         )

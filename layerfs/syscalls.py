@@ -15,7 +15,6 @@ import ctypes
 import errno
 import functools
 import os
-import platform
 import signal
 import struct
 from typing import Any, Final
@@ -100,8 +99,8 @@ _OLD_NUMBERS: dict[str, dict[str, int]] = {
     "x86_64": {"renameat2": 316, "statx": 332},
     "aarch64": {"renameat2": 276, "statx": 291},
 }
-_SYS_RENAMEAT2 = _OLD_NUMBERS.get(platform.machine(), {}).get("renameat2", -1)
-_SYS_STATX = _OLD_NUMBERS.get(platform.machine(), {}).get("statx", -1)
+_SYS_RENAMEAT2 = _OLD_NUMBERS.get(os.uname().machine, {}).get("renameat2", -1)
+_SYS_STATX = _OLD_NUMBERS.get(os.uname().machine, {}).get("statx", -1)
 
 #: openat2(2) answers EAGAIN when a rename or mount raced with the walk and it cannot tell whether
 #: ".." stayed inside; the page says to try again. Bounded, or a hostile neighbour could hold us.

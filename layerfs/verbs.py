@@ -19,7 +19,8 @@ from layerfs.errors import UnsupportedError
 from layerfs.openstores import Stores
 
 if TYPE_CHECKING:
-    from layerfs.records import Image, ItemError, Layer, Mount
+    from layerfs.records import Image, Layer, Mount
+    from layerfs.reports import ItemError
 
 PROTOCOL: Final = 1
 

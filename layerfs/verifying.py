@@ -15,7 +15,8 @@ from layerfs.errors import (
 )
 from layerfs.opening import Parts
 from layerfs.reading import CONTENT_ERRORS, Expected, read_layer
-from layerfs.records import Damage, Layer
+from layerfs.records import Layer
+from layerfs.reports import Damage
 
 if TYPE_CHECKING:
     from layerfs.tarstream import TarReader

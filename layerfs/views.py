@@ -1,4 +1,4 @@
-"""Views: stack layers on a target, end a view, commit its changes; merge; count what there is.
+"""Views: stack layers on a target, end a view, commit its changes; merge.
 
 ``stack`` writes down what it is about to do, records the view (from then on its layers are held),
 mounts, and crosses the intent out. If it fails, or its process dies in between, the mount, the
@@ -26,9 +26,17 @@ from layerfs.errors import (
 from layerfs.holding import diff_ids_of, held
 from layerfs.mountinfo import boot_id, is_mountpoint, namespace_id
 from layerfs.opening import Parts
-from layerfs.records import Layer, Mount, Stats
+from layerfs.records import Layer, Mount
 from layerfs.staging import Operation
-from layerfs.viewstate import drop_stale, forget, is_live, is_mounted, remove_target, run_of
+from layerfs.viewstate import (
+    drop_stale,
+    forget,
+    forget_ended,
+    is_live,
+    is_mounted,
+    remove_target,
+    run_of,
+)
 
 Target = str | os.PathLike[str]
 Progress = Callable[[int, int | None], None]
@@ -187,7 +195,9 @@ def _end(parts: Parts, operation: Operation, row: MountRow) -> None:
             if not is_live(parts, row):
                 finish_unmount(parts, row.id)
             raise
-        finish_unmount(parts, row.id)
+        with parts.lock():
+            if parts.meta.mount(row.id) is not None:
+                forget_ended(parts, row)
 
 
 def finish_unmount(parts: Parts, identity: str) -> None:
@@ -290,20 +300,3 @@ def merge(parts: Parts, digests: Sequence[str], progress: Progress | None = None
     with held(parts, digests) as layers:
         diff_ids = [layer.diff_id for layer in layers]
         return making.make(parts, lambda sink: parts.backend.merge(diff_ids, sink), progress)
-
-
-def stats(parts: Parts) -> Stats:
-    """Count layers, views and bytes; the cost grows with the number of views, not of files."""
-    live = mounts(parts)
-    shown = {digest for mount in live for digest in mount.digests}
-    meta = parts.meta
-    total, referenced = meta.count_layers(), meta.count_referenced()
-    only_shown = sum(1 for digest in shown if not meta.is_referenced(digest))
-    return Stats(
-        layers=total,
-        mounted=len(shown),
-        referenced=referenced,
-        unused=total - referenced - only_shown,
-        mounts=len(live),
-        bytes_total=meta.bytes_total(),
-    )

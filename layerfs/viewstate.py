@@ -56,6 +56,11 @@ def forget(parts: Parts, row: MountRow) -> None:
     UnmountFailedError, and nothing removed, when it is still mounted somewhere and busy.
     """
     parts.backend.end_view(Path(row.target), run_of(parts, row))
+    forget_ended(parts, row)
+
+
+def forget_ended(parts: Parts, row: MountRow) -> None:
+    """As ``forget``, for a view that the backend has ended, which is not looked for again."""
     # Before the record goes: nobody else knows that the directory is ours.
     if row.created_target:
         remove_target(row.target)

@@ -9,9 +9,8 @@ A list of diffIDs is base first. Only the command line and ``LayerFS.open`` choo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from layerfs.errors import MetadataError
 
@@ -26,8 +25,7 @@ class Sink(Protocol):
         """Take all of ``data``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     """What this host, this user and the file system of this store can do. Found by doing it.
 
     The first three shape the stored trees, and so belong to the store for its life: the store
@@ -46,14 +44,13 @@ class Features:
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of JSON's own types."""
-        return asdict(self)
+        return self._asdict()
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Features:
         """Read what ``to_json`` wrote. Unknown names are refused with MetadataError."""
-        known = {field.name for field in fields(cls)}
         try:
-            if extra := sorted(set(data) - known):
+            if extra := sorted(set(data) - set(cls._fields)):
                 raise MetadataError(f"the recorded features name {extra[0]!r}, unknown here")
             return cls(**data)
         except TypeError as error:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from layerfs.errors import StorageError
 
@@ -20,8 +20,7 @@ NAME = "marks"
 _PIECE = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(NamedTuple):
     """Paths are relative to the layer's root, which is ``b"."``."""
 
     #: Directories that the layer's tar did not describe: a lower layer may decide their metadata.

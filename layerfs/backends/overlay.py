@@ -255,9 +255,11 @@ class OverlayBackend:
 
     def mounted(self, target: Path, run: Path) -> bool:
         """See ``LayerViews.mounted``."""
-        return self._is_ours(target, run, mounts.mountinfo())
+        return self._is_ours(target, run)
 
-    def _is_ours(self, target: Path, run: Path, table: Sequence[mounts.MountEntry]) -> bool:
+    def _is_ours(
+        self, target: Path, run: Path, table: Sequence[mounts.MountEntry] | None = None
+    ) -> bool:
         try:
             entry = mounts.mount_at(target, table)
         except OSError as error:

@@ -21,7 +21,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from layerfs.backends.marks import Marks
@@ -40,14 +39,13 @@ class Tree(NamedTuple):
     marks: Marks
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a stack needs. Numbers are places in the list of trees, top first."""
 
     depth: int  #: so many trees are seen; those below an opaque root are not
     root: int  #: whose root directory has the metadata of the view's
     #: The directories of the shim, parents first, and whose metadata each has.
-    directories: dict[bytes, int] = field(default_factory=dict)
+    directories: dict[bytes, int]
 
 
 class _Merged(NamedTuple):
@@ -62,11 +60,12 @@ def plan(trees: Sequence[Tree], *, userxattr: bool) -> Plan:
     marks = [tree.marks for tree in trees]
     opaque = (number for number, its in enumerate(marks) if its.opaque_root)
     described = (number for number, its in enumerate(marks) if b"." not in its.implicit)
-    found = Plan(depth=next(opaque, len(trees) - 1) + 1, root=next(described, 0))
+    found = Plan(next(opaque, len(trees) - 1) + 1, next(described, 0), {})
     seen = marks[: found.depth]
     wanted = {path for its in seen for path in (*its.implicit, *its.whiteouts)} - {b"."}
     if wanted:
-        found.directories = _Stack(trees, found, userxattr=userxattr).needed(wanted)
+        needed = _Stack(trees, found, userxattr=userxattr).needed(wanted)
+        return found._replace(directories=needed)
     return found
 
 

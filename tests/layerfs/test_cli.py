@@ -88,6 +88,52 @@ def test_programs_do_not_wait_for_argparse_or_pydantic(root, verb):
     assert {"argparse", "pydantic", "zstandard"} & set(done.stderr.decode().split("'")) == set()
 
 
+#: What no view needs: classes made at run time, the engine, and the work of other sub-commands.
+NOT_FOR_A_VIEW = {
+    "dataclasses", "inspect", "platform", "tempfile", "shutil", "hashlib", "threading",
+    "subprocess", "random", "zlib_ng", "isal", "zstandard", "pydantic",
+    *(
+        f"layerfs.{name}"
+        for name in (
+            "adding", "adopting", "apply", "check", "compression", "counting", "descriptor", "diff",
+            "export", "garbage", "image", "limits", "making", "merge", "ordering", "reading",
+            "removing", "repair", "reports", "tarstream", "undoing", "verifying",
+        )
+    ),
+}  # fmt: skip
+
+
+@isolated
+def test_a_view_is_made_and_ended_without_what_other_commands_need(root, add, tmp_path):
+    digests = [add({f"f{number}": b""}) for number in range(2)]
+    code = (
+        "import sys; from layerfs.cli import main; status = main(sys.argv[1:]);"
+        "sys.stderr.write(' '.join(sys.modules)); sys.exit(status)"
+    )
+    target = tmp_path / "target"
+    for arguments in (["stack", *digests, target], ["mounts"], ["unmount", target]):
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", code, "--root", root, *arguments],
+            capture_output=True,
+            check=True,
+            text=True,
+            env=environment(),
+        )
+        assert NOT_FOR_A_VIEW & set(done.stderr.split()) == set(), arguments
+
+
+def test_options_may_stand_before_the_command_and_look_like_one(tmp_path):
+    run("--root", "list", "--json", "init", cwd=tmp_path)
+    for arguments in (
+        ["--root", "list", "list"],
+        ["--root=list", "ls"],
+        ["--roo", "list", "--json", "list"],
+        ["list", "--root", "list"],
+    ):
+        run(*arguments, cwd=tmp_path)
+    run("--root", "list", status=2, cwd=tmp_path)
+
+
 # --- help and usage
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from layerfs.errors import LayerNotFoundError, LimitExceededError, ValidationError
 from layerfs.limits import Limits
-from layerfs.records import Damage
+from layerfs.reports import Damage
 from layerfs.store import LayerFS
 
 from .recipes import GZIP, gz, stream

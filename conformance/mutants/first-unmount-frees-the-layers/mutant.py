@@ -6,7 +6,7 @@ Caught by UNM-012.
 from layerfs import removing, viewstate
 from layerfs.cli import main
 
-_forget, _holder = viewstate.forget, removing._holder
+_forget, _holder = viewstate.forget_ended, removing._holder
 
 
 def _freed(parts):
@@ -23,6 +23,6 @@ def _held(parts, digest):
     return None if digest in _freed(parts) else _holder(parts, digest)
 
 
-viewstate.forget, removing._holder = _let_go, _held
+viewstate.forget_ended, removing._holder = _let_go, _held
 
 raise SystemExit(main())

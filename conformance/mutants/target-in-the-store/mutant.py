@@ -1,6 +1,5 @@
 """Mutant: a target may lie in the store. Caught by STK-010."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from layerfs import views
@@ -10,7 +9,7 @@ _check_target = views._check_target
 
 
 def _check(parts, where):
-    return _check_target(replace(parts, root=Path("/nowhere")), where)
+    return _check_target(parts._replace(root=Path("/nowhere")), where)
 
 
 views._check_target = _check
