@@ -2,7 +2,7 @@
 
 Area prefixes: IDN identity, APL applying, WHT whiteouts, HST hostile, STK stacking, UNM unmounting,
 CMT commit, MRG merge, LIF life cycle, GC garbage, VER integrity, IMG images, LDG ledger,
-PRO protocol.
+PRO protocol, DIF differential.
 """
 
 from __future__ import annotations

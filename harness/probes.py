@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import struct
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,6 +59,8 @@ def facts(workdir: str) -> dict[str, Any]:
         "mount_tmpfs": _can(workdir, _mount_tmpfs),
         "overlay": refusal is None,
         "overlay_refusal": refusal or "",
+        "gnu_tar": "GNU tar" in _version_of("tar"),
+        "umoci": _version_of("umoci") != "",
         "selinux": os.path.exists("/sys/fs/selinux/enforce"),
     }
 
@@ -119,6 +122,15 @@ def _use_overlay(merged: str) -> str | None:
 def _step(error: OSError, scratch: str) -> str:
     path = os.fsdecode(error.filename) if error.filename else ""
     return path.replace(f"{scratch}/", "") or "overlay"
+
+
+def _version_of(tool: str) -> str:
+    """Return what a tool says of itself; empty when there is none."""
+    try:
+        done = subprocess.run([tool, "--version"], stdout=subprocess.PIPE, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.decode(errors="replace")
 
 
 # --- one thing each ------------------------------------------------------------------------------
