@@ -43,7 +43,7 @@ _BUSY: Final = 0.5
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the arguments say; return 1 when a bar does not hold, 2 when nothing was measured."""
+    """Do what the arguments say; return 1 when a bar does not hold, 2 when a task failed."""
     given = _parser().parse_args(arguments)
     chosen = [task for task in _tasks() if _wanted(task, given.only)]
     if given.list:
@@ -66,6 +66,9 @@ def main(arguments: list[str]) -> int:
     except BenchError as error:
         _log(f"bench: {error}")
         return 2
+    except KeyboardInterrupt:
+        _log("interrupted")
+        return 130
 
 
 def _tasks() -> list[Task]:
@@ -104,6 +107,7 @@ def _measure(chosen: list[Task], given: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _end)
     begin = time.monotonic()
     rows: list[bars.Row] = []
+    failed: list[str] = []
     known = machine.facts()
     _log("\n".join(machine.remarks(known)))
     if known["load"] > _BUSY:
@@ -111,11 +115,15 @@ def _measure(chosen: list[Task], given: argparse.Namespace) -> int:
     with mounted(given.place, _log) as ground:
         context = Context(ground, 1 if given.quick else given.rounds, _log, given.quick)
         for task in chosen:
-            rows += task.run(context)
+            try:
+                rows += task.run(context)
+            except BenchError as error:
+                _log(f"{task.name} could not be measured: {error}")
+                failed.append(task.name)
         details = {**known, "direct_io": ground.direct, "rounds": context.rounds, **context.details}
     took = time.monotonic() - begin
     bars.write_json(rows, given.output / "bench.json")
-    details |= {"seconds": round(took), "load_after": os.getloadavg()[0]}
+    details |= {"failed": failed, "seconds": round(took), "load_after": os.getloadavg()[0]}
     (given.output / "bench-details.json").write_text(json.dumps(details, indent=1) + "\n")
     title = "layerfs, side by side with what people run today"
     (given.output / "bench.svg").write_text(svg.picture(rows, title, machine.remarks(known)))
@@ -123,6 +131,9 @@ def _measure(chosen: list[Task], given: argparse.Namespace) -> int:
     for skipped in details.get("skipped", []):
         _log(f"skipped: {skipped}")
     _log(f"measured in {took:.0f} s; {given.output}/bench.json, bench-details.json, bench.svg")
+    if failed:
+        _log(f"not measured, see above: {', '.join(failed)}")
+        return 2
     return 1 if bars.missed(rows) else 0
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.packages import BenchError, Log, run
-from layerfs.syscalls import syncfs, umount2
+from layerfs.syscalls import MNT_DETACH, syncfs, umount2
 
 SIZE: Final = 16 << 30
 _SPARE: Final = 2 << 30
@@ -79,7 +79,8 @@ def mounted(place: Path, log: Log) -> Iterator[Ground]:
         try:
             yield Ground(top, direct=direct)
         finally:
-            run(["umount", top])
+            # Detached, since a process that was interrupted may not have ended yet.
+            umount2(top, MNT_DETACH)
 
 
 def _device(file: Path, log: Log) -> tuple[str, bool]:

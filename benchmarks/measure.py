@@ -5,6 +5,7 @@ The best, since everything that disturbs makes slower. All samples are kept for 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def seconds(
 
     The last one's output goes to ``stdout`` if given. BenchError: one failed, with what it said.
     """
-    with open(stdout or "/dev/null", "wb") as out:
+    with open(stdout or "/dev/null", "wb") as out, contextlib.ExitStack() as ended:
         begin = time.perf_counter()
         processes: list[subprocess.Popen[bytes]] = []
         for command in commands:
@@ -70,6 +71,7 @@ def seconds(
                 stdout=out if last else subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
+            ended.callback(_end, one)
             if before is not None:
                 before.close()
             processes.append(one)
@@ -81,6 +83,13 @@ def seconds(
             words = " ".join(str(word) for word in command[:8])
             raise BenchError(f"{words} … ended with {status}:\n{text[-2000:]}")
     return took
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # When this process is interrupted; otherwise it has ended.
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 def answer(command: Command) -> Any:

@@ -7,6 +7,7 @@ from benchmarks import __main__ as program
 from benchmarks.bars import Row
 from benchmarks.context import Task
 from benchmarks.filesystem import Ground
+from benchmarks.packages import BenchError
 
 
 def test_every_task_has_a_name_of_its_own():
@@ -31,21 +32,47 @@ def test_without_root_it_says_so(monkeypatch, capsys):
     assert "run it as root" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("ours", "status"), [(1.0, 0), (3.0, 1)])
-def test_the_status_says_whether_all_bars_hold_and_the_results_are_written(
-    ours, status, tmp_path, monkeypatch, capsys
-):
-    def run(context):
-        context.skip("a peer", "it is missing")
-        return [Row("apply", ours, "tar", 2.0, 1.0)]
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """A function that runs tasks on a directory, and returns the exit status."""
 
     @contextmanager
     def mounted(_place, _log):
         yield Ground(tmp_path, direct=True)
 
     monkeypatch.setattr(program, "mounted", mounted)
+    monkeypatch.setattr(program.signal, "signal", lambda _number, _handler: None)
     given = program._parser().parse_args(["--output", str(tmp_path)])
-    assert program._measure([Task("one", lambda _log: None, run)], given) == status
+
+    def run(*functions):
+        tasks = [Task(function.__name__, lambda _log: None, function) for function in functions]
+        return program._measure(tasks, given)
+
+    return run
+
+
+def test_a_task_that_fails_is_named_and_the_others_are_measured(measured, tmp_path, capsys):
+    def broken(_context):
+        raise BenchError("tar ended with 2")
+
+    def whole(_context):
+        return [Row("apply", 1.0, "tar", 2.0, 1.0)]
+
+    assert measured(broken, whole) == 2
+    assert [row["name"] for row in json.loads((tmp_path / "bench.json").read_text())] == ["apply"]
+    assert json.loads((tmp_path / "bench-details.json").read_text())["failed"] == ["broken"]
+    assert "broken could not be measured: tar ended with 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ours", "status"), [(1.0, 0), (3.0, 1)])
+def test_the_status_says_whether_all_bars_hold_and_the_results_are_written(
+    ours, status, measured, tmp_path, capsys
+):
+    def run(context):
+        context.skip("a peer", "it is missing")
+        return [Row("apply", ours, "tar", 2.0, 1.0)]
+
+    assert measured(run) == status
     (row,) = json.loads((tmp_path / "bench.json").read_text())
     assert row["met"] is (status == 0)
     details = json.loads((tmp_path / "bench-details.json").read_text())

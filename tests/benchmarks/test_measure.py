@@ -57,3 +57,23 @@ def test_any_failed_command_of_a_pipeline_is_an_error_with_its_words(place):
 def test_an_answer_is_the_json_of_a_job(monkeypatch):
     monkeypatch.setattr(measure, "run", lambda _command, cwd: '{"a": [1]}' if cwd else "")
     assert measure.answer(["job"]) == {"a": [1]}
+
+
+def test_an_interrupted_measurement_leaves_no_process(monkeypatch):
+    started = []
+    start = measure.subprocess.Popen
+
+    def popen(*words, **options):
+        started.append(start(*words, **options))
+        return started[-1]
+
+    def interrupted(_process):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measure.subprocess, "Popen", popen)
+    monkeypatch.setattr(measure, "_stderr", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        seconds(["sleep", "1000"], ["sleep", "1000"])
+    assert [one.returncode for one in started] == [-9, -9]
+    for one in started:
+        one.stderr.close()
