@@ -1,4 +1,7 @@
-"""Mutant: of overlayfs's marks only those of root's are kept out. Caught by HST-011."""
+"""Mutant: of overlayfs's marks only those of root's are kept out.
+
+Caught by HST-011 and HST-233.
+"""
 
 from layerfs import layerxattrs
 from layerfs.cli import main

@@ -1,4 +1,7 @@
-"""Mutant: a character device 0:0 is extracted like any other. Caught by HST-010."""
+"""Mutant: a character device 0:0 is extracted like any other.
+
+Caught by HST-010 and HST-234.
+"""
 
 from layerfs.cli import main
 from layerfs.layertree import LayerTree
