@@ -11,12 +11,11 @@ _apply = apply.apply
 
 def _then(reader, root_fd, **options):
     report = _apply(reader, root_fd, **options)
-    for _, directories, files, fd in os.fwalk(b".", dir_fd=root_fd):
+    for _, directories, _, fd in os.fwalk(b".", dir_fd=root_fd):
         if ACL_DEFAULT.decode() in os.listxattr(fd):
             for name in directories:
                 path = b"/proc/self/fd/%d/%b" % (fd, name)
                 os.setxattr(path, ACL_DEFAULT, os.getxattr(fd, ACL_DEFAULT))
-        del files
     return report
 
 

@@ -11,15 +11,14 @@ _apply = apply.apply
 
 def _then(reader, root_fd, **options):
     report = _apply(reader, root_fd, **options)
-    for _, directories, files, fd in os.fwalk(b".", dir_fd=root_fd):
+    for _, _, files, fd in os.fwalk(b".", dir_fd=root_fd):
         for name in files:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if stat.S_ISREG(status.st_mode) and status.st_blocks * 512 < status.st_size:
-                os.truncate(file := os.open(name, os.O_WRONLY, dir_fd=fd), status.st_size)
+                file = os.open(name, os.O_WRONLY, dir_fd=fd)
                 os.posix_fallocate(file, 0, status.st_size)
                 os.utime(file, ns=(status.st_mtime_ns, status.st_mtime_ns))
                 os.close(file)
-        del directories
     return report
 
 

@@ -10,12 +10,11 @@ _apply = apply.apply
 
 def _then(reader, root_fd, **options):
     report = _apply(reader, root_fd, **options)
-    for _, directories, files, fd in os.fwalk(b".", dir_fd=root_fd):
+    for _, _, files, fd in os.fwalk(b".", dir_fd=root_fd):
         for name in files:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if status.st_nlink > 1:
                 os.chown(name, status.st_uid, status.st_gid, dir_fd=fd, follow_symlinks=False)
-        del directories
     return report
 
 

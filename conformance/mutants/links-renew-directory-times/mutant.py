@@ -10,10 +10,9 @@ _apply = apply.apply
 
 def _then(reader, root_fd, **options):
     report = _apply(reader, root_fd, **options)
-    for _, directories, files, fd in os.fwalk(b".", dir_fd=root_fd):
+    for _, _, files, fd in os.fwalk(b".", dir_fd=root_fd):
         if any(os.stat(name, dir_fd=fd, follow_symlinks=False).st_nlink > 1 for name in files):
             os.utime(fd)
-        del directories
     return report
 
 
