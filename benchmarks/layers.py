@@ -24,6 +24,8 @@ _GZIP: Final = f"{_TAR}+gzip"
 GZIP_BAR: Final = 0.9
 PLAIN_BAR: Final = 1.2
 
+#: Rounds of what only informs.
+_INFORMS: Final = 2
 _OURS: Final = "layerfs"
 _OFF: Final = "layerfs, not durable"
 _ADD: Final = "layerfs add"
@@ -54,7 +56,7 @@ def _packed(name: str, made: Callable[[Log], LayerFile], context: Context) -> li
 
     ways = [Way("gzip -dc | tar -x", partial(piped, "gzip"))]
     if shutil.which("pigz"):
-        ways.append(Way("pigz -dc | tar -x", partial(piped, "pigz")))
+        ways.append(Way("pigz -dc | tar -x", partial(piped, "pigz"), _INFORMS))
     else:
         context.skip("pigz -dc | tar -x", "pigz is missing")
     samples = _race(context, f"{name}.tar.gz", layer, ways, packed=True)
@@ -82,14 +84,14 @@ def _race(
                 listed[way.name] = listing.of(folder / place)
             return took
 
-        return Way(way.name, run)
+        return Way(way.name, run, way.most)
 
     ours = looked_at(Way(_OURS, partial(_apply, layer, packed=packed, sync="yes")), "diff")
     ways = [
         ours,
         *(looked_at(way, ".") for way in others),
-        Way(_OFF, partial(_apply, layer, packed=packed, sync="no")),
-        Way(_ADD, partial(_add, layer, packed=packed)),
+        Way(_OFF, partial(_apply, layer, packed=packed, sync="no"), _INFORMS),
+        Way(_ADD, partial(_add, layer, packed=packed), _INFORMS),
     ]
     samples = context.race(f"apply {title}", ways)
     for other in others:

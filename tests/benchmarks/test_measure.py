@@ -40,6 +40,12 @@ def test_ways_run_in_turns_each_on_fresh_ground(tmp_path):
     assert said == ["  a: 3.000 1.000", "  b: 2.500 2.000"]
 
 
+def test_a_way_that_only_informs_runs_in_the_first_rounds(tmp_path):
+    ways = [Way("a", lambda _folder: 1.0), Way("b", lambda _folder: 2.0, most=1)]
+    samples = race(ways, 3, Folder(tmp_path), lambda _text: None)
+    assert samples == {"a": [1.0, 1.0, 1.0], "b": [2.0]}
+
+
 def test_a_pipeline_passes_its_bytes_on(tmp_path):
     took = seconds(["echo", "hello"], ["tr", "a-z", "A-Z"], stdout=tmp_path / "out")
     assert (tmp_path / "out").read_text() == "HELLO\n"

@@ -26,7 +26,7 @@ def test_an_image_is_measured_beside_those_that_are_here_and_the_others_are_name
     monkeypatch.setattr(context, "race", race)
     (task, _) = images.tasks()
     run = task.run.func
-    rows = run("image", lambda _log: Path("/nowhere"), context)
+    rows = run("image", lambda _log: Path("/nowhere"), 1, context)
     assert [(row.other, row.bar) for row in rows] == [("umoci unpack", 0.25)]
     assert len(said) == 3
     assert all("skipped" in line and "apt-get install" in line for line in said)
