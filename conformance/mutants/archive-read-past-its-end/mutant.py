@@ -1,4 +1,7 @@
-"""Mutant: zero blocks are passed over, as by tar's --ignore-zeros. Caught by APL-031."""
+"""Mutant: zero blocks are passed over, as by tar's --ignore-zeros.
+
+Caught by APL-031 and HST-154.
+"""
 
 from layerfs.cli import main
 from layerfs.tarfields import ZERO_BLOCK

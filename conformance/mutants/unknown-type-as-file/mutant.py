@@ -1,4 +1,4 @@
-"""Mutant: a member of an unknown type is a file, as POSIX has it. Caught by APL-029."""
+"""Mutant: a member of an unknown type is a file, as POSIX has it. Caught by APL-029 and HST-153."""
 
 from layerfs import tarstream
 from layerfs.cli import main
