@@ -129,8 +129,6 @@ def test_global_records_hold_until_another_says_otherwise(subject):
         Dir("second"),
         Raw(pax([(b"mtime", b"7.000000001")], b"g")),
         Symlink("third", to="x"),
-        Raw(pax([(b"mtime", b"")], b"g")),
-        File("after"),
     )
     expected = Layer(
         File("before"),
@@ -138,7 +136,6 @@ def test_global_records_hold_until_another_says_otherwise(subject):
         File("own", mtime_ns=6 * 10**9),
         Dir("second", mtime_ns=5_250_000_000),
         Symlink("third", to="x", mtime_ns=7 * 10**9 + 1),
-        File("after"),
     )
 
     assert subject.tree(layer) == model.apply(expected)
@@ -295,4 +292,34 @@ def test_numbers_may_be_written_in_each_of_tars_ways(subject, field, value):
 
     mtime_ns = -DAY if value == number(-86_400) else DAY
     expected = Layer(File("f", data, mode=0o755, mtime_ns=mtime_ns), File("after"))
+    assert subject.tree(layer) == model.apply(expected)
+
+
+@clause("APL-164", MUST, f"{PAX}: the last of several records of one keyword takes precedence")
+def test_the_last_of_several_records_counts(subject):
+    """Of records with one keyword in one extended header the last one counts."""
+    twice = [
+        *((b"path", name) for name in (b"first", b"second", b"last")),
+        *((b"mtime", time) for time in (b"3.5", b"1", b"2.25")),
+        *((b"SCHILY.xattr.user.note", value) for value in (b"old", b"new")),
+    ]
+    layer = Layer(Raw(pax(twice)), File("field", b"content"))
+
+    expected = File("last", b"content", mtime_ns=2_250_000_000, xattrs={"user.note": b"new"})
+    assert subject.tree(layer) == model.apply(Layer(expected))
+
+
+@clause("APL-165", SHOULD, f"{PAX}: a value of zero length. GNU tar, Go and libarchive do so")
+def test_an_empty_record_gives_the_word_back_to_the_header(subject):
+    """An empty value withdraws what a global or an earlier record said: the header counts again."""
+    layer = Layer(
+        Raw(pax([(b"mtime", b"5.25")], b"g")),
+        File("global"),
+        Raw(pax([(b"mtime", b""), (b"path", b"long"), (b"path", b"")])),
+        File("own"),
+        Raw(pax([(b"mtime", b"")], b"g")),
+        File("after"),
+    )
+
+    expected = Layer(File("global", mtime_ns=5_250_000_000), File("own"), File("after"))
     assert subject.tree(layer) == model.apply(expected)
