@@ -8,12 +8,14 @@ opened: its directory stays, ``check`` names it, and the next ``open`` tries aga
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from layerfs import reserve
 from layerfs.errors import LayerFSError
 from layerfs.mountinfo import boot_id
 from layerfs.opening import Parts, open_parts
+from layerfs.removal import remove_tree
 from layerfs.viewstate import drop_stale
 
 
@@ -44,7 +46,28 @@ def settle(parts: Parts) -> list[str]:
         except LayerFSError as error:
             failed.append(f"operation {operation.id}: {error.message}")
     _drop_rows(parts)
+    _note_boot(parts)
     return failed
+
+
+def _note_boot(parts: Parts) -> None:
+    """At the first opening after a reboot, remove directories of views whose record it lost.
+
+    Views are recorded without waiting for the disk (``metastore``).
+    """
+    noted = parts.meta.setting("boot")
+    if noted == boot_id():
+        return
+    if noted is not None:
+        from layerfs.check import orphan_runs  # noqa: PLC0415 - once for each boot
+
+        for name in orphan_runs(parts):
+            # What cannot be removed, ``check`` names.
+            with contextlib.suppress(LayerFSError):
+                if not parts.backend.held(parts.run / name):
+                    remove_tree(parts.run / name)
+    with parts.meta.transaction(durable=False):
+        parts.meta.set_setting("boot", boot_id())
 
 
 def _drop_rows(parts: Parts) -> None:

@@ -40,11 +40,11 @@ class Store:
             raise ValidationError(
                 f"{text!r} is too short: give at least {_LEAST} hex digits of the digest"
             )
+        store = self._stores.get(self.root)
         found = [
-            layer.digest
-            for layer in self._stores.get(self.root).layers()
-            if layer.digest.partition(":")[2].startswith(digits)
-            and algorithm in {None, layer.digest.partition(":")[0]}
+            digest
+            for one in ([algorithm] if algorithm else _LENGTHS)
+            for digest in store.digests_beginning(f"{one}:{digits}")
         ]
         if not found:
             raise LayerNotFoundError(f"no layer whose digest begins with {text} in {self.root!r}")

@@ -220,6 +220,10 @@ class LayerFS:
         """Return all layers, in the order in which they were added."""
         return self._parts.meta.layers()
 
+    def digests_beginning(self, text: str) -> list[str]:
+        """Return the digests of the layers whose digest begins with ``text``, sorted."""
+        return self._parts.meta.digests_beginning(text)
+
     def remove_layer(self, digest: str) -> bool:
         """Remove a layer; False when it is not here (any more).
 

@@ -105,6 +105,15 @@ def test_many_layers_are_found_at_once(meta):
     assert meta.layers_of_digests([]) == meta.diff_ids([]) == {}
 
 
+def test_digests_are_found_by_their_beginning(meta):
+    names = ["a:10", "b:1", "a:1f", "a:2", "a:1"]
+    for name in names:
+        put(meta, layer(name))
+    assert meta.digests_beginning("a:1") == ["a:1", "a:10", "a:1f"]
+    assert meta.digests_beginning("a:1f") == ["a:1f"]
+    assert meta.digests_beginning("a:3") == []
+
+
 # --- versions
 
 
@@ -159,6 +168,7 @@ def test_eight_processes_create_one_catalogue(tmp_path):
     "sql",
     [
         "SELECT * FROM layers WHERE digest = ?",
+        "SELECT digest FROM layers WHERE digest >= ? AND digest < ''",
         "SELECT digest FROM layers WHERE diff_id = ?",
         "SELECT digest FROM dependencies WHERE needs = ?",
         "SELECT lease FROM lease_layers WHERE digest = ?",

@@ -235,6 +235,29 @@ def test_views_of_an_earlier_boot_are_forgotten(tmp_path, rootless):  # noqa: AR
         assert os.listdir(root / "run") == []
 
 
+@isolated
+def test_a_view_whose_record_a_power_cut_took_leaves_no_directory(tmp_path):
+    root, kept, gone = tmp_path / "store", tmp_path / "kept", tmp_path / "gone"
+    with LayerFS.open(root) as store:
+        layer = store.add_layer(stream({"a": b"1"}))
+        for target in (kept, gone):
+            store.stack([layer.digest], target, writable=True)
+        mounts.unmount(gone)
+        with store._parts.meta.transaction():
+            store._parts.meta.database.write("DELETE FROM mounts")
+        LayerFS.open(root).close()
+        assert len(os.listdir(root / "run")) == 2, "only a reboot ends views by itself"
+        with store._parts.meta.transaction():
+            store._parts.meta.set_setting("boot", "earlier")
+        LayerFS.open(root).close()
+        assert len(os.listdir(root / "run")) == 1, "what is mounted is never touched"
+        mounts.unmount(kept)
+        with store._parts.meta.transaction():
+            store._parts.meta.set_setting("boot", "earlier")
+        LayerFS.open(root).close()
+        assert os.listdir(root / "run") == []
+
+
 def test_leases_of_dead_operations_are_dropped(root):
     with LayerFS.open(root) as store:
         layer = store.add_layer(stream({"a": b"1"}))
