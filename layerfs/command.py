@@ -7,6 +7,7 @@ itself (``syscalls.die_with_parent``, or the end of a pipe).
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 _START: Final = (
-    "import importlib, sys; sys.path.insert(0, sys.argv[1]); "
-    "importlib.import_module(sys.argv[2]).main(sys.argv[3:])"
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from layerfs import command; command.help_with(*sys.argv[2:])"
 )
+_is_helper = False
 
 Helper = subprocess.Popen[bytes]
 
@@ -44,9 +46,20 @@ def start(
     )
 
 
+def help_with(module: str, *arguments: str) -> None:
+    """Be a helper."""
+    global _is_helper  # noqa: PLW0603 - a fact of the whole process
+    _is_helper = True
+    importlib.import_module(module).main(list(arguments))
+
+
 def are_possible() -> bool:
-    """Whether helpers are of use: Python is a program, and there is more than one processor."""
-    return bool(sys.executable) and len(os.sched_getaffinity(0)) > 1
+    """Whether helpers are of use: Python is a program, and has more than one processor.
+
+    Not in a helper: those of a merge, with helpers of their own, were slower on two processors, by
+    what it costs to start them and to tell them.
+    """
+    return not _is_helper and bool(sys.executable) and len(os.sched_getaffinity(0)) > 1
 
 
 PIPE: Final = subprocess.PIPE

@@ -19,9 +19,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import sys
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from layerfs import errors, writer
@@ -29,8 +27,7 @@ from layerfs.errors import StorageError
 from layerfs.layertree import Directory, Node
 
 if TYPE_CHECKING:
-    import subprocess
-
+    from layerfs.command import Helper
     from layerfs.layerxattrs import Policy
     from layerfs.tarstream import Member, TarReader
 
@@ -40,9 +37,6 @@ _SEGMENTS: Final = 4
 #: Requests sent together. A pipe holds 64 KiB (pipe(7)), and half of that is on the way at a time.
 _TOGETHER: Final = 256
 _HELPERS: Final = 2
-_START: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import layerfs.writer as w; w.main(sys.argv[2:])"
-)
 
 #: Its place in the archive, the path, and what is to be raised.
 _Failure = tuple[int, bytes, Exception]
@@ -52,7 +46,7 @@ class _Helper:
     """One process, and what it was told."""
 
     def __init__(self, root_fd: int, policy: Policy, failures: list[_Failure]) -> None:
-        import subprocess  # noqa: PLC0415 - only a large layer waits for it
+        from layerfs import command  # noqa: PLC0415 - only a large layer waits for it
 
         size = _SEGMENTS * LARGEST
         memory = os.memfd_create("layerfs-content", os.MFD_CLOEXEC)
@@ -71,14 +65,9 @@ class _Helper:
                 os.getpid(), root_fd, memory, LARGEST, _SEGMENTS, orders, answers,
                 *map(int, policies),
             )  # fmt: skip
-            self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                [
-                    sys.executable, "-I", "-S", "-c", _START,
-                    str(Path(__file__).resolve().parent.parent), *map(str, setup),
-                ],
-                pass_fds=inherited, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for the process that can clean up
-            )  # fmt: skip
+            self._process: Helper = command.start(
+                writer.__name__, [str(number) for number in setup], inherited=inherited
+            )
         except BaseException:
             for fd in opened:
                 os.close(fd)
@@ -197,8 +186,10 @@ class Writers:
 
     @staticmethod
     def are_possible() -> bool:
-        """Whether this machine has more than one processor for us, and Python is a program."""
-        return bool(sys.executable) and len(os.sched_getaffinity(0)) > 1
+        """Whether helpers are of use here and now."""
+        from layerfs import command  # noqa: PLC0415 - only a large layer waits for it
+
+        return command.are_possible()
 
     @property
     def left_out(self) -> list[tuple[bytes, str]]:
