@@ -14,7 +14,7 @@ from typing import Any, Final
 from harness import target
 from harness.config import SubjectConfig
 from harness.errors import ConfigError, HarnessError, SubjectFailure
-from harness.ledger import Ledger, difference
+from harness.ledger import Ledger, Mount, difference
 from harness.observe import Host
 from harness.protocol import PROTOCOL_VERSION, InfoResponse
 from harness.remote import Remote
@@ -33,6 +33,7 @@ class _Target:
     remote: Remote
     host: Host
     facts: Mapping[str, Any]
+    mounts: frozenset[Mount]  #: as they were when it was new, with their options
     ledger: Ledger
 
 
@@ -75,7 +76,9 @@ class Bench:
             self._info = self._introduced(remote)
             host = Host(remote) if now is None else now.host
             facts = host.facts  # by trying, which is over before the first ledger
-            self._now = _Target(remote, host, facts, host.ledger())
+            ledger = host.ledger()
+            mounts = ledger.mounts if now is None else now.mounts
+            self._now = _Target(remote, host, facts, mounts, ledger)
         except (SubjectUnfitError, ConfigError) as error:
             self._unfit = error
             raise
@@ -87,15 +90,16 @@ class Bench:
     def turn_to(self, config: SubjectConfig) -> None:
         """Serve another subject from now on, on the same target if the last one has left nothing.
 
-        Its session has ended before that is looked at.
+        Its session has ended before that is looked at. A mount that is now read-only is no leak,
+        and yet a reason for another target.
         """
         self.end_idle()
         if self._now is not None:
             try:
-                left = self.settle()
-            except HarnessError as error:  # a target that does not answer is not used again
-                left = [str(error)]
-            if left:
+                as_new = not self.settle() and self._now.ledger.mounts == self._now.mounts
+            except HarnessError:  # a target that does not answer is not used again
+                as_new = False
+            if not as_new:
                 self.discard()
         self._config, self._info, self._unfit = config, None, None
 

@@ -75,6 +75,16 @@ def test_the_next_subject_has_another_target_where_something_was_left(bench, tmp
     assert bench.remote.workdir != old
 
 
+def test_the_next_subject_has_another_target_where_a_mount_is_no_longer_writable(bench, tmp_path):
+    old = bench.remote.workdir
+    done = bench.host.run(["mount", "-o", "remount,noexec", old])
+    if done.status != 0:
+        pytest.skip(f"the work directory cannot be mounted anew here: {done.stderr!r}")
+    assert bench.settle() == []
+    bench.turn_to(other(tmp_path))
+    assert bench.remote.workdir != old
+
+
 def test_each_subject_says_itself_who_it_is(bench, tmp_path):
     assert bench.info.version == "7.1"
     bench.turn_to(other(tmp_path, TOY="dumb"))
