@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +61,10 @@ def test_values_beyond_what_can_be_are_refused(name, value):
 
 def test_no_floor_at_all_may_be_asked_for():
     assert Limits(ratio_floor_bytes=0).ratio_floor_bytes == 0
+
+
+def test_the_subject_declares_what_is_in_force():
+    folder = Path(__file__).resolve().parents[2] / "conformance/subjects/layerfs"
+    declared = tomllib.loads((folder / "subject.toml").read_text())["limits"]
+    del declared["max_layers"]
+    assert declared == {name: value for name, value, _, _ in Limits().described()}
