@@ -34,7 +34,7 @@ from benchmarks import (
 from benchmarks.context import Context, Task
 from benchmarks.filesystem import mounted
 from benchmarks.measure import ROOT
-from benchmarks.packages import BenchError
+from benchmarks.packages import BenchError, run
 
 _INSIDE: Final = "LAYERFS_BENCH_INSIDE"
 _ROUNDS: Final = 5
@@ -59,6 +59,7 @@ def main(arguments: list[str]) -> int:
         if os.environ.get(_INSIDE) != str(os.getppid()):
             if given.install:
                 peers.install(_log)
+            run(["unshare", "--mount", "--pid", "--fork", "true"])  # refused in most containers
             for task in chosen:
                 task.prepare(_log)
             _start_inside(arguments)
@@ -86,10 +87,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--install", action="store_true", help="apt-get install missing peers")
     parser.add_argument("--quick", action="store_true", help="one round, and a smaller store")
     parser.add_argument("--list", action="store_true", help="list the tasks")
-    parser.add_argument("--rounds", type=int, default=_ROUNDS, metavar="N", help="of each measure")
+    parser.add_argument(
+        "--rounds", type=_rounds, default=_ROUNDS, metavar="N", help="of each measure"
+    )
     parser.add_argument("--place", type=Path, default=Path("/var/tmp"), help="of the file system")  # noqa: S108
     parser.add_argument("--output", type=Path, default=ROOT / "build", help="default: build/")
     return parser
+
+
+def _rounds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"rounds must be 1 or more, not {text!r}")
+    return int(text)
 
 
 def _start_inside(arguments: list[str]) -> NoReturn:

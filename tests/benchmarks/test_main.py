@@ -26,6 +26,13 @@ def test_a_name_that_no_task_has_is_an_error(capsys):
     assert "nonsense" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("rounds", ["0", "-1", "many"])
+def test_rounds_that_are_none_are_refused(rounds, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        program.main([f"--rounds={rounds}"])
+    assert "rounds must be 1 or more" in capsys.readouterr().err
+
+
 def test_without_root_it_says_so(monkeypatch, capsys):
     monkeypatch.setattr(program.os, "geteuid", lambda: 1000)
     assert program.main(["--only", "memory"]) == 2
