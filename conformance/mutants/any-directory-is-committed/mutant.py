@@ -2,7 +2,7 @@
 
 import os
 
-from layerfs import views
+from layerfs import making, views
 from layerfs.cli import main
 from layerfs.diff import diff
 from layerfs.errors import InvalidMountPointError
@@ -18,7 +18,7 @@ def _of_directory(parts, target, *more):
             raise
         fd = os.open(target, os.O_RDONLY)
         try:
-            return views._added(parts, lambda sink: diff(fd, sink, userxattr=False), *more)
+            return making.make(parts, lambda sink: diff(fd, sink, userxattr=False), *more)
         finally:
             os.close(fd)
 

@@ -1,13 +1,13 @@
 """Mutant: the size of a made layer is what it takes on disk. Caught by MRG-008."""
 
-from layerfs import views
+from layerfs import making
 from layerfs.cli import main
 
-_added = views._added
+_make = making.make
 
 
 def _measured(parts, write, *more):
-    made = _added(parts, write, *more)
+    made = _make(parts, write, *more)
     with parts.meta.transaction():
         parts.meta.database.write(
             "UPDATE layers SET size = blob_bytes + 1 WHERE digest = ?", (made.digest,)
@@ -15,6 +15,6 @@ def _measured(parts, write, *more):
     return parts.meta.layer(made.digest)
 
 
-views._added = _measured
+making.make = _measured
 
 raise SystemExit(main())

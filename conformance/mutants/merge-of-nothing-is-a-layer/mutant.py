@@ -1,6 +1,6 @@
 """Mutant: the merge of no layers is an empty layer. Caught by MRG-004."""
 
-from layerfs import views
+from layerfs import making, views
 from layerfs.cli import main
 
 _merge = views.merge
@@ -8,7 +8,7 @@ _merge = views.merge
 
 def _or_empty(parts, digests, *more):
     if not digests:
-        return views._added(parts, lambda sink: sink.write(bytes(1024)), *more)
+        return making.make(parts, lambda sink: sink.write(bytes(1024)), *more)
     return _merge(parts, digests, *more)
 
 

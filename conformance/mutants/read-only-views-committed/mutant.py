@@ -1,6 +1,6 @@
 """Mutant: the commit of a read-only view is an empty layer. Caught by CMT-006."""
 
-from layerfs import views
+from layerfs import making, views
 from layerfs.cli import main
 from layerfs.errors import ReadOnlyFilesystemError
 
@@ -11,7 +11,7 @@ def _or_empty(parts, target, *more):
     try:
         return _commit(parts, target, *more)
     except ReadOnlyFilesystemError:
-        return views._added(parts, lambda sink: sink.write(bytes(1024)), *more)
+        return making.make(parts, lambda sink: sink.write(bytes(1024)), *more)
 
 
 views.commit = _or_empty
