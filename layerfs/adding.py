@@ -58,7 +58,7 @@ def add(
     parts.refuse_readonly()
     wanted.check()
     extra.check()
-    with _opened(source) as raw, parts.staging.operation() as operation:
+    with opened(source) as raw, parts.staging.operation() as operation:
         tee = Tee(raw, wanted, operation.blob, progress=extra.progress)
         if wanted.digest is not None and parts.meta.has_layer(wanted.digest):
             # Here already: compare with the blob that we have, and write only from the first
@@ -71,23 +71,34 @@ def add(
 def add_staged(parts: Parts, operation: Operation, extra: Extra | None = None) -> Layer:
     """Add the tar that was written to ``operation.blob``, uncompressed."""
     wanted, extra = Expected(descriptor.LAYER), extra or Extra()
-    with _opened(operation.blob) as raw, Tee(raw, wanted, None, progress=extra.progress) as tee:
+    with opened(operation.blob) as raw, Tee(raw, wanted, None, progress=extra.progress) as tee:
         return _added(parts, operation, tee, wanted, extra)
 
 
-def add_extracted(parts: Parts, operation: Operation, reading: Reading) -> Layer:
-    """Add the same, when it is in ``operation.tree`` already, and its blob is ``reading``."""
-    made = Layer(reading.digest, reading.diff_id, reading.size, descriptor.LAYER, (), {})
+def add_extracted(
+    parts: Parts,
+    operation: Operation,
+    found: Reading,
+    *,
+    media_type: str = descriptor.LAYER,
+    tree_bytes: int | None = None,
+) -> Layer:
+    """Add what a helper put into ``operation.blob`` and ``operation.tree``, and verified.
+
+    ``tree_bytes`` is what the tree takes on disk, where that has been measured.
+    """
+    made = Layer(found.digest, found.diff_id, found.size, media_type, (), {})
     ingest = Ingest(parts, operation)
-    ingest.done = True
-    with _opened(operation.blob) as raw, Tee(raw, Expected(descriptor.LAYER), None) as tee:
+    ingest.done, ingest.tree_bytes = True, tree_bytes
+    with opened(operation.blob) as raw, Tee(raw, Expected(media_type), None) as tee:
         layer = _published(parts, operation, made, tee, ingest)
     assert layer is not None, "nothing was left out because it was here before"
     return layer
 
 
 @contextmanager
-def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+def opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a layer's file for reading; a stream is passed on. PathError and its like."""
     if not isinstance(source, (str, os.PathLike)):
         yield source
         return
@@ -124,7 +135,7 @@ def _added(parts: Parts, operation: Operation, tee: Tee, wanted: Expected, extra
         # What made this blob or tree needless was removed meanwhile: make it ourselves.
         tee.save()
         if not ingest.done:
-            with _opened(operation.blob) as raw:
+            with opened(operation.blob) as raw:
                 read_layer(raw, replace(wanted, digest=made.digest), ingest, parts.limits)
     return layer
 
@@ -146,6 +157,7 @@ class Ingest:
         self._backend = parts.backend
         self._operation = operation
         self.done = False
+        self.tree_bytes: int | None = None  #: what the tree takes on disk, when that was measured
 
     def __call__(self, reader: TarReader) -> None:
         """Extract; what was extracted by a failed call before is deleted first."""
@@ -154,18 +166,22 @@ class Ingest:
 
 
 def _published(
-    parts: Parts, operation: Operation, made: Layer, tee: Tee, ingest: Ingest
+    parts: Parts,
+    operation: Operation,
+    made: Layer,
+    tee: Tee,
+    ingest: Ingest,
 ) -> Layer | None:
     """Make all visible, and return the layer; None: a part that was here before has gone."""
-    blob_bytes = tree_bytes = 0
+    blob_bytes = 0
     has_blob = tee.is_staged
     if has_blob:
         blob_bytes = parts.blobs.usage(operation.blob)
     if has_blob or ingest.done:
         operation.intend("add", digest=made.digest, diff_id=made.diff_id)
         with _syncing(operation):
-            if ingest.done:
-                tree_bytes = disk_usage(operation.tree)
+            if ingest.done and ingest.tree_bytes is None:
+                ingest.tree_bytes = disk_usage(operation.tree)
     with parts.lock():
         known = parts.meta.layer(made.digest)
         has_tree = bool(parts.meta.layers_of(made.diff_id))
@@ -180,7 +196,7 @@ def _published(
         with parts.meta.transaction():
             parts.meta.put_layer(made, blob_bytes=blob_bytes)
             if not has_tree:
-                parts.meta.put_tree(made.diff_id, tree_bytes)
+                parts.meta.put_tree(made.diff_id, ingest.tree_bytes or 0)
         return parts.meta.layer(made.digest)
 
 

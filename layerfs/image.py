@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from layerfs import adding, descriptor
+from layerfs import descriptor
 from layerfs import digest as digests
 from layerfs.blobstore import REFERENCE_NAME
 from layerfs.errors import (
@@ -28,6 +28,7 @@ from layerfs.errors import (
 from layerfs.export import architecture
 from layerfs.manifest import MAX_BYTES, Config, Descriptor, Index, Layout, Manifest, parse
 from layerfs.opening import Parts
+from layerfs.parallel import Wanted, add_all
 from layerfs.reading import Expected
 from layerfs.records import Image
 from layerfs.removing import as_image, remove, write_index
@@ -287,17 +288,13 @@ def store(
         with parts.lock(), parts.meta.transaction():
             parts.meta.roots.put_lease(lease, documents.digests, operation=operation.id)
         try:
-            for layer, diff_id in zip(
-                documents.manifest.layers, documents.config.rootfs.diff_ids, strict=True
-            ):
-                if not parts.meta.has_layer(layer.digest):
-                    new.append(layer.digest)
-                adding.add(
-                    parts,
-                    source.blob(layer.digest),
-                    Expected(layer.media_type, layer.digest, layer.size, diff_id),
-                    adding.Extra(progress=progress),
-                )
+            layers = documents.manifest.layers
+            new += [one.digest for one in layers if not parts.meta.has_layer(one.digest)]
+            wanted = [
+                Wanted(source.blob(one.digest), Expected(one.media_type, one.digest, one.size, id_))
+                for one, id_ in zip(layers, documents.config.rootfs.diff_ids, strict=True)
+            ]
+            add_all(parts, wanted, progress)
             return _record(parts, operation, documents, names, lease)
         except BaseException:
             with parts.lock(), parts.meta.transaction():
