@@ -140,7 +140,7 @@ class _Session:
         for item in session.items:
             if clause := clause_of(item):
                 self._cases[clause].append(item)
-        with contextlib.suppress(EOFError):  # nobody asks any more
+        with contextlib.suppress(EOFError, ConnectionError):  # nobody asks any more
             while True:
                 self._pipe.send(self._try(self._pipe.recv()))
         return True
