@@ -10,6 +10,7 @@ argparse, and nothing is imported before it is needed.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from layerfs import __version__
@@ -37,6 +38,10 @@ def main(argv: list[str] | None = None) -> int:
             return 128 + 13  # as SIGPIPE would have it, and as quiet
         output.tell(f"cannot write the answer: {error.__cause__}")
         return UNWRITTEN
+    finally:
+        # The interpreter ends with a search for circular garbage in all that was imported, which
+        # takes 10 of the 75 ms of a small command: what is frozen is passed over.
+        gc.freeze()
 
 
 def _run(arguments: list[str]) -> int:
