@@ -147,24 +147,30 @@ class TarReader(BlockStream):
         kind = _PLAIN_KINDS.get(flag)
         if kind is None or (magic != GNU_MAGIC and (magic != POSIX_MAGIC or prefix != b"\0")):
             return None
-        check_sum(block, checksum)
-        self._name = raw = raw.partition(b"\0")[0]
-        mode, uid, gid = owner_fields(owner)
-        name, size, seconds = clean_name(raw), number(size_field), number(mtime)
-        if not 0 <= size <= self.limits.max_file_bytes or not -_SECONDS <= seconds < _SECONDS:
-            return None
-        if kind != "dir" and (name == b"." or raw[-1] == _SLASH):
-            return None
-        if self._members >= self.limits.max_members:
+        try:
+            check_sum(block, checksum)
+            raw = raw.partition(b"\0")[0]
+            mode, uid, gid = owner_fields(owner)
+            name, size, seconds = clean_name(raw), number(size_field), number(mtime)
+            target = clean_target(text(link)) if kind == "symlink" else b""
+        except (Damage, InvalidLayerPathError):
+            return None  # of several faults, `_member` tells always the same
+        if (
+            not 0 <= size <= self.limits.max_file_bytes
+            or not -_SECONDS <= seconds < _SECONDS
+            or (kind != "dir" and (name == b"." or raw[-1] == _SLASH))
+            or self._members >= self.limits.max_members
+        ):
             return None
         self._members += 1
         self._at = end
+        self._name = raw
         member = Member(name, kind, mode, uid, gid, seconds * 1_000_000_000)
         if kind == "file":
             member.size = member.stored_size = self._left = size
             self._gap = -size % BLOCK
         elif kind == "symlink":
-            member.linkname = clean_target(text(link))
+            member.linkname = target
         return member
 
     def _block(self) -> bytes | None:
