@@ -344,3 +344,27 @@ def test_a_large_layer_is_like_a_small_one(subject):
     )
 
     assert subject.tree(layer) == model.apply(layer)
+
+
+@clause("APL-117", MUST, "symlink(7): any text but the empty one; image-spec layer.md, File Types")
+def test_the_text_of_a_symlink_is_kept_byte_for_byte(subject):
+    """A symlink reads just what the archive says: nothing is shortened, joined or resolved."""
+    texts = [
+        "a/", "a//b", "./a", "a/.", ".", "..", "a/../b", "/", "//a", "/../a", "~", " ", "$HOME",
+        "\udcff/\udcfe", "new\nline", "cafe\u0301", "x" * 255 + "/y", "z/" * 2047 + "z",
+    ]  # fmt: skip
+    layer = Layer(*(Symlink(f"l{n}", to=text) for n, text in enumerate(texts)))
+
+    assert subject.tree(layer) == model.apply(layer)
+
+
+@clause("APL-118", MUST, "POSIX.1-2017 pax, ustar Interchange Format: whole blocks of 512 bytes")
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_files_of_every_length_are_whole(subject, compression):
+    """Content is exact for lengths about those of blocks and of common buffers."""
+    around = [0, 512, 1024, 4096, 10240, 32768, 65536, 131072, 1 << 20]
+    sizes = sorted({max(0, size + by) for size in around for by in (-1, 0, 1)})
+    text = bytes(range(251)) * (1 + (1 << 20) // 251 + 1)
+    layer = Layer(*(File(f"f{size}", text[:size]) for size in sizes), compression=compression)
+
+    assert subject.tree(layer) == model.apply(layer)
