@@ -8,6 +8,7 @@ input ends too early, and with its parent. What it extracted is for its parent t
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -131,6 +132,7 @@ def main(arguments: list[str]) -> None:
     syscalls.die_with_parent()
     if os.getppid() != setup.parent:
         return
+    gc.disable()  # what is made here is needed to the end, or freed by reference counts
     try:
         answer = follow(setup, sys.stdin.fileno())._asdict()
     except LayerFSError as error:

@@ -179,6 +179,8 @@ class _Changes:
             )
         for _ in range(_TRIES):
             try:
+                if entry.kind == "file":
+                    return self._file(path, entry, name.parents[0])
                 if entry.kind == "dir":
                     stack = [parent.child(entry.name) for parent in name.parents]
                     return self._directory(path, stack, hiding=name.hiding)
@@ -253,8 +255,6 @@ class _Changes:
     def _leaf(self, path: bytes, entry: Entry, directory: Directory) -> _Ready | None:
         if entry.kind == "whiteout":
             return _Ready([_marker(whiteout.marker(path))])
-        if entry.kind == "file":
-            return self._file(path, entry, directory)
         seen = entry.seen or directory.status(entry.name)
         link = self._hardlink(path, seen, directory.layer)
         one = link or directory.special(path, entry.name, seen)

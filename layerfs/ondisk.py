@@ -58,7 +58,7 @@ class Descriptors:
     def open(self, name: bytes, flags: int, directory: Directory) -> int:
         """Open ``name`` in ``directory``, and close others if there are too many open files."""
         while True:
-            fd = directory.fileno()
+            fd = directory.fd if directory.fd >= 0 else directory.fileno()
             try:
                 return os.open(name, flags, dir_fd=fd)
             except OSError as error:
@@ -245,20 +245,12 @@ def member(
 ) -> Member:
     """Return the Member that stands for an inode at ``path``."""
     size = seen.st_size if kind == "file" else 0
+    # In their order, since there are so many of them: name, kind, mode, uid, gid, mtime_ns, size,
+    # linkname, rdev, xattrs, sparse, stored_size.
     return Member(
-        name=path,
-        kind=kind,
-        mode=stat.S_IMODE(seen.st_mode),
-        uid=seen.st_uid,
-        gid=seen.st_gid,
-        mtime_ns=seen.st_mtime_ns,
-        size=size,
-        linkname=linkname,
-        rdev=rdev,
-        xattrs=xattrs,
-        sparse=None,
-        stored_size=size,
-    )
+        path, kind, seen.st_mode & 0o7777, seen.st_uid, seen.st_gid, seen.st_mtime_ns, size,
+        linkname, rdev, xattrs, None, size,
+    )  # fmt: skip
 
 
 def attributes(of: int | bytes) -> dict[bytes, bytes]:
