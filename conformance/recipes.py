@@ -167,7 +167,8 @@ class Palette:
             user_xattrs=facts["user_xattrs"],
             trusted_xattrs=facts["trusted_xattrs"],
             capabilities=facts["file_capabilities"],
-            acls=facts["posix_acl"],
+            # An ACL that names users means nothing where there is only one (PROTOCOL.md, 3.10).
+            acls=facts["posix_acl"] and facts["can_chown_ids"],
         )
 
     def without_xattrs(self) -> Palette:
@@ -239,6 +240,10 @@ def rich(draw: st.DrawFn, palette: Palette, *, top: bool = True, form: Format = 
         if targets:
             name = path if path.startswith("h") else f"{path}/h"
             entries.append(Hardlink(name, to=draw(st.sampled_from(targets))))
+    if form != "pax":
+        # What these formats are about: names and links that their plain headers cannot hold.
+        entries += [Dir("d" * 60), _leaf(draw, palette, File, f"{'d' * 60}/{'f' * 60}", form)]
+        entries += [Symlink("s", to="t" * (100 if form == "ustar" else 150))]
     root = [Dir("./", mode=0o755, mtime_ns=MTIME)] if top else []
     return Layer(*root, *entries, format=form)
 
