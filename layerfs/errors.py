@@ -30,13 +30,16 @@ from __future__ import annotations
 
 import errno as _errno
 import os
-import re
 from typing import Any, ClassVar
 
 
 def _kebab(name: str) -> str:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name)
-    return words.lower()
+    """Return words in capitals with hyphens: "ZFSCloneFailed" is "zfs-clone-failed"."""
+    text = ""
+    for at, one in enumerate(name):
+        begins = name[at + 1 : at + 2].islower() or name[at - 1 : at].islower()
+        text += f"-{one}" if at and one.isupper() and begins else one
+    return text.lower()
 
 
 class LayerFSError(Exception):

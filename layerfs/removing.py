@@ -106,8 +106,8 @@ def images(parts: Parts) -> list[Image]:
 
 def as_image(parts: Parts, row: ImageRow, reference: str | None) -> Image:
     """Return an image under one of its names."""
-    layers = [parts.meta.layer(digest) for digest in row.digests]
-    diff_ids = tuple(layer.diff_id for layer in layers if layer is not None)
+    known = parts.meta.diff_ids(row.digests)
+    diff_ids = tuple(known[digest] for digest in row.digests if digest in known)
     return Image(row.manifest, row.digests, diff_ids, reference)
 
 
