@@ -76,13 +76,13 @@ def named(field, name):
 
 @hostile("HST-202", f"POSIX.1-2017 pax; GNU tar manual, Basic Tar Format; {RESOLVED}")
 @pytest.mark.parametrize("field", ["prefix", "GNU long name", "pax path", "GNU.sparse.name"])
-@pytest.mark.parametrize("name", ["../{}/evil", "{}/../../../evil", "d/../{}/evil"])
-def test_two_dots_are_found_wherever_a_name_is_written(subject, host, field, name):
+def test_two_dots_are_found_wherever_a_name_is_written(subject, host, field):
     """A name with ``..`` is a hostile layer, whichever field or record of the header it is from."""
-    whole = name.format("n" * 110).encode()
-
-    with host.canary(), subject.refuses("hostile-layer"):
-        subject.tree(Layer(Dir("d"), Raw(named(field, whole))))
+    long = "n" * 110
+    with host.canary():
+        for name in (f"../{long}/evil", f"{long}/../../../evil", f"d/../{long}/evil"):
+            with subject.refuses("hostile-layer"):
+                subject.tree(Layer(Dir("d"), Raw(named(field, name.encode()))))
 
 
 @hostile("HST-203", f"{RESOLVED}: a hard link with ..")
@@ -173,17 +173,16 @@ def test_an_absolute_name_of_any_kind_stays_below_the_root(subject, host, entrie
     ],
     ids=["fifo", "hard link", "sparse file", "missing parents", "file further below"],
 )
-@pytest.mark.parametrize("route", ["symlink", "hard link to it", "hop"])
-def test_nothing_of_any_kind_is_made_below_a_symlink_to_the_outside(subject, host, entry, route):
+def test_nothing_of_any_kind_is_made_below_a_symlink_to_the_outside(subject, host, entry):
     """An entry of any kind below a symlink, or below a hard link to one, never gets outside."""
     with host.canary() as outside:
-        link = {
-            "symlink": [Symlink("l", to=outside.path)],
-            "hard link to it": [Symlink("s", to=outside.path), Hardlink("l", to="s")],
-            "hop": [Symlink("s", to=outside.path), Dir("d"), Symlink("l", to="d/../s")],
-        }[route]
-        with subject.refuses("hostile-layer"):
-            subject.tree(Layer(File("f"), *link, entry))
+        for link in (
+            [Symlink("l", to=outside.path)],
+            [Symlink("s", to=outside.path), Hardlink("l", to="s")],
+            [Symlink("s", to=outside.path), Dir("d"), Symlink("l", to="d/../s")],
+        ):
+            with subject.refuses("hostile-layer"):
+                subject.tree(Layer(File("f"), *link, entry))
 
 
 @hostile("HST-208", IN_ROOT)

@@ -1,4 +1,7 @@
-"""Mutant: layers are named in one string of options, as they are. Caught by STK-014."""
+"""Mutant: layers are named in one string of options, as they are.
+
+Caught by STK-014 and HST-251.
+"""
 
 import os
 

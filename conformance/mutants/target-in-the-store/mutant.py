@@ -1,4 +1,7 @@
-"""Mutant: a target may lie in the store. Caught by STK-010."""
+"""Mutant: a target may lie in the store.
+
+Caught by STK-010 and HST-253.
+"""
 
 from pathlib import Path
 
