@@ -18,13 +18,14 @@ _LINE: Final = 26
 _TOP: Final = 116
 _NAME, _OURS, _THEIRS, _BARS, _WORD = 20, 730, 815, 840, 1100
 _UNIT: Final = 150  #: pixels from zero to the mark
-_MOST: Final = 1.6  #: times the mark, where a bar is cut off
+_MOST: Final = 1.6  #: times the mark, where a bar is cut off, and says so
 _LETTERS: Final = 88  #: of a row's name and what it is against
 _COLOURS: Final = {True: "#2e7d4f", False: "#b3261e", None: "#9aa3ad"}
 _STYLE: Final = """\
 text { font: 13px system-ui, 'DejaVu Sans', sans-serif; fill: #1f2328; }
 .title { font-size: 20px; font-weight: 600; }
 .dim { fill: #59636e; }
+.cut { fill: #ffffff; font-weight: 600; }
 .head { fill: #59636e; font-size: 12px; }
 .other { fill: #59636e; font-size: 12px; }
 """
@@ -65,6 +66,7 @@ def picture(rows: Sequence[Row], title: str, remarks: Sequence[str]) -> str:
 def _line(row: Row, y: int, shade: int) -> str:
     bar = 1.0 if row.bar is None else row.bar
     length = min(row.ratio / bar, _MOST) * _UNIT
+    cut = row.ratio / bar > _MOST
     colour, base = _COLOURS[row.met], y + 17
     held = "" if row.bar is None else f" / {row.bar:.2f}"
     name = shortened(row.name, _LETTERS - 20)
@@ -83,6 +85,7 @@ def _line(row: Row, y: int, shade: int) -> str:
             f'<rect x="{_BARS}" y="{y + 6}" width="{length:.1f}" height="{_LINE - 12}" rx="2" '
             f'fill="{colour}" fill-opacity="{0.45 if row.bar is None else 1}"/>'
         ),
+        _text(_BARS + int(length) - 5, base, "»", "cut", "end") if cut else "",
         (
             f'<text x="{_WORD}" y="{base}" style="fill: {colour}; font-weight: 600">'
             f"{row.ratio:.2f}{held}</text>"
