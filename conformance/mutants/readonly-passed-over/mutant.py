@@ -6,8 +6,8 @@ from layerfs.openstores import Stores
 _open = Stores.open
 
 
-def _writable(self, root, *, readonly):  # noqa: ARG001
-    return _open(self, root, readonly=False)
+def _writable(self, root, *, readonly, **options):  # noqa: ARG001
+    return _open(self, root, readonly=False, **options)
 
 
 Stores.open = _writable
