@@ -2,19 +2,20 @@
 
 import os
 
-from layerfs.apply import _Applier
+from layerfs import apply
 from layerfs.cli import main
 
 _SHORT = 1 << 17  # as a pipe, a network file system, or a signal may have it
 
 
-def _write(self, fd, length):
-    at = os.lseek(fd, 0, os.SEEK_CUR)
-    for data in self._reader.chunks(length):
+def _write_pieces(fd, pieces):
+    end = os.lseek(fd, 0, os.SEEK_CUR)
+    for data in pieces:
         os.write(fd, data[:_SHORT])
-    os.ftruncate(fd, at + length)
+        end += len(data)
+    os.ftruncate(fd, end)
 
 
-_Applier._write = _write
+apply.write_pieces = _write_pieces
 
 raise SystemExit(main())

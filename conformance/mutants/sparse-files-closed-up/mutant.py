@@ -2,12 +2,12 @@
 
 import os
 
-from layerfs.apply import _Applier
+from layerfs.apply import _Applier, write_pieces
 from layerfs.cli import main
 
 
 def _write_sparse(self, fd, member):
-    self._write(fd, member.stored_size)
+    write_pieces(fd, self._reader.chunks(member.stored_size))
     os.ftruncate(fd, member.size)
 
 
