@@ -40,7 +40,7 @@ def _run(context: Context) -> list[Row]:
         context.log(f"  made in {time.monotonic() - begin:.0f} s")
         context.ground.settle()
         opened, process = _opening(many, context.rounds)
-        found: dict[str, Any] = answer([*JOB, "scale", few, many, target, str(context.rounds * 4)])
+        found: dict[str, Any] = answer([*JOB, "scale", few, many, target, str(context.rounds * 10)])
     context.details.setdefault("samples", {})["scale"] = found
     whose = f"store of {count:,} layers"
     return [

@@ -52,7 +52,7 @@ def _in_process(context: Context) -> list[Row]:
         target = folder / "t"
         target.mkdir()
         fill(folder / "store", max(COUNTS))
-        job = [*JOB, "stack", folder / "store", target, str(context.rounds * 4)]
+        job = [*JOB, "stack", folder / "store", target, str(context.rounds * 10)]
         found: dict[str, Any] = answer([*job, *map(str, COUNTS)])
     context.details.setdefault("samples", {})["stack in process"] = found
     rows = []
