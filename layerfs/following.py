@@ -7,12 +7,10 @@ input ends too early, and with its parent. What it extracted is for its parent t
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 #: Each message: eight bytes, little-endian: twice the length, and 1 if there will not be more.
 _MESSAGE: Final = 8
 _MESSAGES: Final = 8192 * _MESSAGE
-#: A sync is begun each time that so many bytes more have been extracted.
-_EARLY: Final = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +47,10 @@ def told(size: int, *, last: bool) -> bytes:
     return (size << 1 | last).to_bytes(_MESSAGE, "little")
 
 
-class EarlySync:
-    """Has the disk write what there is while there will be more, so that the last sync is short.
-
-    A daemon thread: it is not waited for, and ends with the process. Nothing is promised: what
-    fails, the last sync reports as well (since Linux 5.8 each open descriptor is told).
-    """
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._wanted = threading.Event()
-        self._synced = 0
-        threading.Thread(target=self._run, name="layerfs-early-sync", daemon=True).start()
-
-    def reached(self, size: int) -> None:
-        """Say how many bytes have been worked on."""
-        if size - self._synced >= _EARLY:
-            self._synced = size
-            self._wanted.set()
-
-    def _run(self) -> None:
-        while self._wanted.wait():
-            self._wanted.clear()
-            with contextlib.suppress(OSError):
-                syscalls.syncfs(self._fd)
-
-
 class Growing:
     """A file that somebody else still writes to, as far as ``messages`` say; ends with the last."""
 
-    def __init__(self, blob: int, messages: int, early: EarlySync) -> None:
-        self._early = early
+    def __init__(self, blob: int, messages: int) -> None:
         self._blob = blob
         self._messages = messages
         self._at = 0
@@ -102,7 +71,6 @@ class Growing:
             self._size, self._whole = newest >> 1, bool(newest & 1)
         data = os.pread(self._blob, min(n, self._size - self._at), self._at)
         self._at += len(data)
-        self._early.reached(self._at)
         return data
 
 
@@ -121,7 +89,7 @@ def follow(setup: Setup, messages: int) -> Reading:
         blob = os.open(setup.blob, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise from_os_error(error, "opening blob", setup.blob) from error
-    growing = Growing(blob, messages, EarlySync(blob))
+    growing = Growing(blob, messages)
     limits = None if setup.limits is None else Limits(**setup.limits)
     return read_layer(growing, Expected(descriptor.LAYER), extract, limits)
 

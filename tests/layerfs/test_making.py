@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from layerfs import following, making, syscalls
+from layerfs import following, making
 from layerfs.errors import InvalidLayerPathError, LimitExceededError, PathError, StorageError
 from layerfs.limits import Limits
 from layerfs.staging import Operation
 from layerfs.store import LayerFS
 
-from .isolation import both_ways, isolated, needs_root
+from .isolation import both_ways, needs_root
 from .recipes import PLAIN, contents
 
 #: What the merge of these layers was before a helper had a part in it.
@@ -218,24 +218,18 @@ def _stat(pid):
         return b") Z "
 
 
-class _Early:
-    def reached(self, size):
-        self.size = size
-
-
 def test_a_growing_file_is_read_as_far_as_it_is_known(tmp_path):
     path = tmp_path / "blob"
     path.write_bytes(b"0123456789")
     reading, writing = os.pipe()
     with path.open("rb") as file:
-        growing = following.Growing(file.fileno(), reading, early := _Early())
+        growing = following.Growing(file.fileno(), reading)
         os.write(writing, following.told(3, last=False))
         assert growing.read(2) == b"01"
         assert growing.read(9) == b"2"
         os.write(writing, following.told(4, last=False) + following.told(8, last=True))
         assert growing.read(100) == b"34567"
         assert growing.read(100) == b""
-        assert early.size == 8
     os.close(reading)
     os.close(writing)
 
@@ -245,30 +239,10 @@ def test_a_writer_that_goes_away_is_no_end_of_the_layer(tmp_path):
     path.write_bytes(b"0123456789")
     reading, writing = os.pipe()
     with path.open("rb") as file:
-        growing = following.Growing(file.fileno(), reading, _Early())
+        growing = following.Growing(file.fileno(), reading)
         os.write(writing, following.told(10, last=False))
         os.close(writing)
         assert growing.read(100) == b"0123456789"
         with pytest.raises(StorageError, match="gone"):
             growing.read(100)
     os.close(reading)
-
-
-@isolated  # the thread ends with its process
-def test_early_syncs_are_made_and_what_fails_there_is_nobodys_matter(monkeypatch):
-    calls = []
-    made = threading.Semaphore(0)
-
-    def sync(fd):
-        calls.append(fd)
-        made.release()
-        raise OSError("no disk")
-
-    monkeypatch.setattr(syscalls, "syncfs", sync)
-    early = following.EarlySync(7)
-    for size in (1, following._EARLY - 1, following._EARLY, following._EARLY + 1):
-        early.reached(size)
-    assert made.acquire(timeout=30)
-    early.reached(2 * following._EARLY)
-    assert made.acquire(timeout=30)
-    assert calls == [7, 7]
