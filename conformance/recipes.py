@@ -287,8 +287,8 @@ def grown(draw: st.DrawFn, palette: Palette) -> list[Layer]:
 def marked(draw: st.DrawFn, palette: Palette) -> list[Layer]:
     """Draw two or three layers, base first; the upper ones have markers, and lack some directories.
 
-    Markers name what is really there, and ask for no directory that is not. Whiteouts stand before
-    everything else, opaque markers anywhere. A directory without an entry is one of those below.
+    Markers name what is really there, and ask for no directory that is not. They stand before
+    everything else. A directory without an entry is one of those below.
     """
     layers = [draw(rich(palette))]
     for _ in range(draw(st.integers(1, 2))):
@@ -304,13 +304,14 @@ def marked(draw: st.DrawFn, palette: Palette) -> list[Layer]:
         entries = [one for one in upper if isinstance(one, Entry) and one.path not in missing]
         named = {one.path: one for one in entries}
         at = [path for path in there if path in named or not gone & {path, *parents(path)}]
-        opaque = [path for path in at if _has_dir(below, path) and _passable(named, f"{path}/x")]
         hidden = [path for path in sorted(gone) if not gone & set(parents(path))]
         hidden = [path for path in hidden if _passable(named, path)]
-        wants_opaque = draw(st.booleans())
-        if opaque and wants_opaque:
-            marker = Opaque(draw(st.sampled_from(opaque)))
-            entries.insert(draw(st.integers(0, len(entries))), marker)
+        opaque = [path for path in at if isinstance(named.get(path), Dir)]
+        opaque = [path for path in opaque if not any(path in parents(one) for one in missing)]
+        marker = draw(st.sampled_from([None, *opaque]))
+        if marker is not None:
+            hidden = [path for path in hidden if marker not in parents(path)]
+            entries.insert(0, Opaque(marker))
         layers.append(Layer(*(Whiteout(path) for path in hidden), *entries))
     return layers
 

@@ -22,7 +22,9 @@ umoci drops extended attributes without a value (Go's archive/tar takes their re
 umoci lets a directory without an entry inherit its parent's default ACL and setgid bit.
     PROTOCOL.md, 3.3: mode 0755, no attributes. Such directories are those of a layer below.
 umoci lets a whiteout behind an entry of the same name take that entry away.
-    layer.md, "Whiteouts": they hide lower layers only. Whiteouts stand first (see WHT-004, -005).
+    layer.md, "Whiteouts": they hide lower layers only. Whiteouts stand first (WHT has the rest).
+umoci takes directories away that an opaque marker behind them does not hide, or their times.
+    layer.md, "Opaque Whiteout": it hides lower layers only. Markers stand first (see WHT-004).
 umoci refuses a directory that comes after its children, in the place of a lower layer's file.
     layer.md prescribes no order. Parents stand first (the cases of APL have the rest).
 
