@@ -25,6 +25,8 @@ umoci lets a whiteout behind an entry of the same name take that entry away.
     layer.md, "Whiteouts": they hide lower layers only. Whiteouts stand first (WHT has the rest).
 umoci takes directories away that an opaque marker behind them does not hide, or their times.
     layer.md, "Opaque Whiteout": it hides lower layers only. Markers stand first (see WHT-004).
+umoci takes a directory away whose opaque marker is all that the layer says of it.
+    The same: the marker hides what is in the directory. Such a directory has an entry, too.
 umoci refuses a directory that comes after its children, in the place of a lower layer's file.
     layer.md prescribes no order. Parents stand first (the cases of APL have the rest).
 

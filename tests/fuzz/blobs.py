@@ -22,7 +22,7 @@ _CUTS = (1 << 20, 1, 7, 4096)
 def check_gzip(data: bytes) -> None:
     whole = decoded("gzip", data, _CUTS[0])
     for size in _CUTS[1:]:
-        assert decoded("gzip", data, size) == whole, f"another result in pieces of {size}"
+        assert alike(decoded("gzip", data, size), whole), f"another result in pieces of {size}"
     if whole is not None:
         assert whole == plainly(data), "zlib reads something else"
 
@@ -30,7 +30,13 @@ def check_gzip(data: bytes) -> None:
 def check_zstd(data: bytes) -> None:
     whole = decoded("zstd", data, _CUTS[0])
     for size in _CUTS[1:]:
-        assert decoded("zstd", data, size) == whole, f"another result in pieces of {size}"
+        assert alike(decoded("zstd", data, size), whole), f"another result in pieces of {size}"
+
+
+def alike(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two results agree; what comes behind enough output need not have been met by both."""
+    enough = [result for result in (one, other) if result is not None and len(result) == _ENOUGH]
+    return one == other or (None in (one, other) and len(enough) == 1)
 
 
 def decoded(compression: str, data: bytes, size: int) -> bytes | None:

@@ -284,8 +284,30 @@ def expectation(layers: Sequence[Layer], world: World) -> Tree | Verdict:
     try:
         tree = model.apply(*normal)
     except model.Undefined:
-        return "refused"
+        return "anything" if _is_defined_by_markers(normal) else "refused"
     return tree if all(is_settled(normal, depth) for depth in range(len(normal))) else "anything"
+
+
+def _is_defined_by_markers(layers: Sequence[Layer]) -> bool:
+    """Whether there is a result once the directories that only markers ask for are there.
+
+    Whether a member's symlink may lead to such a directory of its layer is said nowhere.
+    """
+    helped = []
+    for layer in layers:
+        entries = [entry for entry in layer.entries if isinstance(entry, Entry)]
+        marked = [one.name.rpartition("/")[0] for one in entries if is_marker(one)]
+        held = model._changes([Opaque(path or ".") for path in marked]).added
+        helped.append(Layer(*(Dir(path) for path in held), *entries))
+    try:
+        model.apply(*helped)
+    except model.Undefined:
+        return False
+    return True
+
+
+def is_marker(entry: Entry) -> bool:
+    return isinstance(entry, (Whiteout, Opaque))
 
 
 def is_wrong(entry: Entry) -> bool:

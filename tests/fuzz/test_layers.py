@@ -71,6 +71,9 @@ WRONG = {
 OPEN = {
     "a directory without an entry over a file": [Layer(File("a")), Layer(File("a/b"))],
     "a marker's directory over nothing": [Layer(File("a")), Layer(Whiteout("d/b"))],
+    "a symlink to a marker's directory": [
+        Layer(Symlink("x", to="a"), Opaque("a"), File("x/x")),
+    ],
     "damage": [Layer(raw("eJwDAAAAAAE="))],
 }
 
