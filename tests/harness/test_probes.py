@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 
@@ -68,3 +69,14 @@ def test_without_privilege_overlayfs_is_refused_with_the_kernels_word(tmp_path):
         pytest.skip("needs an ordinary user: root may mount")
     assert probes.overlay_refusal(str(tmp_path)) is not None
     assert os.listdir(tmp_path) == []
+
+
+def test_the_tools_to_compare_with_are_found_by_starting_them(local_host):
+    for fact, tool in (("gnu_tar", "tar"), ("umoci", "umoci")):
+        found = shutil.which(tool) is not None
+        assert local_host.facts[fact] == found, f"{tool}: {local_host.facts[fact]}"
+
+
+def test_a_tool_that_is_not_there_or_fails_has_no_version(tmp_path):
+    assert probes._version_of(str(tmp_path / "none")) == ""
+    assert probes._version_of("false") == ""
