@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import errno as _errno
 import os
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -89,6 +90,22 @@ class LayerFSError(Exception):
         }
         known = {name: value for name, value in facts.items() if value is not None}
         return {"code": self.code, "message": self.message, **known}
+
+    def told(self) -> dict[str, Any]:
+        """Return it as plain values, for another process; see `retold`."""
+        names = ("digest", "path", "holder", "errno", "limit")
+        facts = {name: getattr(self, name) for name in names}
+        return {"class": type(self).__name__, "message": self.message, "facts": facts}
+
+
+def retold(told: Mapping[str, Any]) -> LayerFSError:
+    """Return the error that another process told; ``told`` is what its ``told`` returned."""
+    kinds = {kind.__name__: kind for kind in _kinds(LayerFSError)}
+    return kinds[told["class"]](told["message"], **told["facts"])
+
+
+def _kinds(kind: type[LayerFSError]) -> set[type[LayerFSError]]:
+    return {kind}.union(*(_kinds(sub) for sub in kind.__subclasses__()))
 
 
 class ValidationError(LayerFSError, keeps_error=True):
@@ -238,8 +255,4 @@ def from_os_error(error: OSError, doing: str, path: str | bytes | None = None) -
 CODES: frozenset[str]
 
 
-def _all(kind: type[LayerFSError]) -> set[str]:
-    return {kind.code}.union(*(_all(sub) for sub in kind.__subclasses__()))
-
-
-CODES = frozenset(_all(LayerFSError) - {LayerFSError.code})
+CODES = frozenset({kind.code for kind in _kinds(LayerFSError)} - {LayerFSError.code})

@@ -104,8 +104,7 @@ def main(arguments: list[str]) -> None:
     try:
         _say({"found": extract(setup)._asdict()})
     except LayerFSError as error:
-        facts = {key: getattr(error, key) for key in ("digest", "path", "holder", "errno", "limit")}
-        _say({"error": type(error).__name__, "message": error.message, "facts": facts})
+        _say({"error": error.told()})
 
 
 def _say(what: dict[str, Any]) -> None:

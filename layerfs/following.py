@@ -83,7 +83,7 @@ def follow(setup: Setup, messages: int) -> Reading:
             backend.ingest(reader, Path(setup.tree))
         except LayerFSError as error:
             # At once: the thread that reads may be waiting for more, which nobody wants now.
-            _answer(_failure(error))
+            _answer({"error": error.told()})
 
     try:
         blob = os.open(setup.blob, os.O_RDONLY | os.O_CLOEXEC)
@@ -104,13 +104,8 @@ def main(arguments: list[str]) -> None:
     try:
         answer = follow(setup, sys.stdin.fileno())._asdict()
     except LayerFSError as error:
-        answer = _failure(error)
+        answer = {"error": error.told()}
     _answer(answer)
-
-
-def _failure(error: LayerFSError) -> dict[str, Any]:
-    facts = {name: getattr(error, name) for name in ("digest", "path", "holder", "errno", "limit")}
-    return {"error": type(error).__name__, "message": error.message, **facts}
 
 
 def _answer(answer: dict[str, Any]) -> NoReturn:

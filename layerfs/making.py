@@ -19,10 +19,10 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from layerfs import adding, errors, following
+from layerfs import adding, following
 from layerfs.backends import Sink
 from layerfs.backends.overlay import OverlayBackend
-from layerfs.errors import StorageError, from_os_error
+from layerfs.errors import LayerFSError, StorageError, from_os_error, retold
 from layerfs.opening import Parts
 from layerfs.reading import Reading
 from layerfs.records import Layer
@@ -72,7 +72,7 @@ class _Blob:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _unwritable(self, error: OSError) -> errors.LayerFSError:
+    def _unwritable(self, error: OSError) -> LayerFSError:
         return from_os_error(error, "writing layer", str(self._operation.blob))
 
     def write(self, data: bytes, /) -> None:
@@ -172,7 +172,7 @@ class _Follower:
             raise self._died()
         found: dict[str, Any] = json.loads(answer)
         if "error" in found:
-            raise getattr(errors, found.pop("error"))(found.pop("message"), **found)
+            raise retold(found["error"])
         return Reading(**found)
 
     def _died(self) -> StorageError:

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from layerfs import adding, command, errors, extracting
+from layerfs import adding, command, extracting
 from layerfs.backends.overlay import OverlayBackend
-from layerfs.errors import StorageError
+from layerfs.errors import StorageError, retold
 from layerfs.opening import Parts
 from layerfs.reading import Expected
 from layerfs.staging import Operation
@@ -143,7 +143,7 @@ class _Helper:
             raise StorageError(f"the helper process that reads a layer ended with status {status}")
         told: dict[str, Any] = json.loads(line)
         if "error" in told:
-            raise getattr(errors, told["error"])(told["message"], **told["facts"])
+            raise retold(told["error"])
         if "found" in told:
             return self.wanted.size, extracting.Extracted(**told["found"])
         return told["done"], None

@@ -82,7 +82,7 @@ class Writer(Inodes):
     def carry_out(self, segment: int, requests: list[tuple[Any, ...]]) -> tuple[Any, ...]:
         """Return (failure, what was left out), of which each names requests by their place.
 
-        A failure is None or (place, class of LayerFSError or "", message, errno).
+        A failure is None or (place, what a LayerFSError told or None, errno, message).
         """
         left_out: list[tuple[int, str]] = []
         base = segment * self._segment
@@ -93,10 +93,10 @@ class Writer(Inodes):
                 self._make(base, request)
             except LayerFSError as error:
                 self._failed = True
-                return (at, type(error).__name__, error.message, error.errno), left_out
+                return (at, error.told(), error.errno, error.message), left_out
             except OSError as error:
                 self._failed = True
-                return (at, "", error.strerror, error.errno), left_out
+                return (at, None, error.errno, error.strerror), left_out
             if self._skipped:
                 left_out += [(at, reason) for _, reason in self._skipped]
                 self._skipped.clear()
@@ -106,7 +106,7 @@ class Writer(Inodes):
         kind = request[0]
         if kind == FILE:
             _, directory, name, at, length, *rest = request
-            self._path = name
+            self._path = self._paths[directory] + b"/" + name
             at += base
             content = self._memory[at : at + length]
             self._create(self._fd(directory), name, self._attributes(rest), write_all, content)
@@ -114,7 +114,7 @@ class Writer(Inodes):
             self._paths[request[1]] = request[2]
         elif kind == SYMLINK:
             _, directory, name, target, *rest = request
-            self._path = name
+            self._path = self._paths[directory] + b"/" + name
             self._symlink(self._fd(directory), name, target, self._attributes(rest))
         else:
             _, directory, name, source, old = request

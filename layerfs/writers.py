@@ -22,8 +22,8 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from layerfs import errors, writer
-from layerfs.errors import StorageError
+from layerfs import writer
+from layerfs.errors import StorageError, retold
 from layerfs.layertree import Directory, Node
 
 if TYPE_CHECKING:
@@ -143,13 +143,12 @@ class _Helper:
         self._free.append(segment)
         self.left_out += [(told[at][1], reason) for at, reason in left_out]
         if failure is not None:
-            at, kind, message, number = failure
+            at, told_error, number, message = failure
             path = told[at][1]
-            error: Exception = (
-                getattr(errors, kind)(message, path=path, errno=number)
-                if kind
-                else OSError(number, message)
-            )
+            error: Exception = OSError(number, message)
+            if told_error is not None:
+                told_error["facts"]["path"] = os.fsdecode(path)
+                error = retold(told_error)
             self._failures.append((told[at][0], path, error))
 
     def _died(self) -> StorageError:
