@@ -172,7 +172,6 @@ class _Applier(Inodes):
     # --- members -------------------------------------------------------------------------------
 
     def _add(self, member: Member) -> None:
-        self._handles.trim()
         step = self._tree.add(member)
         if self._tree.made:
             self._make_implicit()
@@ -192,7 +191,7 @@ class _Applier(Inodes):
     def _make_directory(self, member: Member, step: Step) -> None:
         step.node.member = member
         if step.old is not step.node:
-            os.mkdir(step.name, 0o700, dir_fd=self._fd(step.parent))
+            os.mkdir(step.name, 0o700, dir_fd=self._parent(step))
 
     def _make_file(self, member: Member, step: Step) -> None:
         size = member.size
@@ -201,15 +200,16 @@ class _Applier(Inodes):
                 helpers.file(step.parent, step.name, member, self._reader)
             else:
                 content = self._reader.read(size)
-                self._create(self._fd(step.parent), step.name, member, write_all, content)
+                self._create(self._parent(step), step.name, member, write_all, content)
         elif member.sparse is None:
             pieces = self._reader.chunks(size)
-            self._create(self._fd(step.parent), step.name, member, write_pieces, pieces)
+            self._create(self._parent(step), step.name, member, write_pieces, pieces)
         else:
-            self._create(self._fd(step.parent), step.name, member, self._write_sparse, member)
+            self._create(self._parent(step), step.name, member, self._write_sparse, member)
             return
         self._report.bytes += size
-        self._early.reached(self._report.bytes)
+        if self._report.bytes >= self._early.next:
+            self._early.reached(self._report.bytes)
 
     def _write_sparse(self, fd: int, member: Member) -> None:
         for offset, length in member.sparse or ():
@@ -222,7 +222,7 @@ class _Applier(Inodes):
         if (helpers := self._helped()) is not None:
             helpers.symlink(step.parent, step.name, member)
         else:
-            self._symlink(self._fd(step.parent), step.name, member.linkname, member)
+            self._symlink(self._parent(step), step.name, member.linkname, member)
 
     def _make_hardlink(self, member: Member, step: Step) -> None:
         if step.node in self._absent or step.source is None:
@@ -234,6 +234,7 @@ class _Applier(Inodes):
             helpers.hardlink(step.parent, step.name, step.node, step.source, member.name)
             return
         self._drain()
+        self._handles.trim()
         directory, source = step.source
         # What is replaced may be a directory that holds the target: link first, then remove.
         name = step.name if step.old is None else _TEMPORARY
@@ -252,7 +253,7 @@ class _Applier(Inodes):
     def _make_special(self, member: Member, step: Step) -> None:
         kind = _SPECIAL[member.kind]
         device = os.makedev(*member.rdev) if member.kind != "fifo" else 0
-        parent = self._fd(step.parent)
+        parent = self._parent(step)
         try:
             os.mknod(step.name, kind | 0o600, device, dir_fd=parent)
         except PermissionError:
@@ -273,11 +274,17 @@ class _Applier(Inodes):
         finally:
             os.close(fd)
 
+    def _parent(self, step: Step) -> int:
+        """Return a descriptor of the directory of a new name; others may be closed for it."""
+        self._handles.trim()
+        return self._fd(step.parent)
+
     def _remove(self, parent: Directory, name: bytes, old: Node) -> None:
         """Delete what this layer put at ``name``, and nothing else: ENOTEMPTY otherwise."""
         self._drain()
         if not isinstance(old, Directory):
             if old not in self._absent:
+                self._handles.trim()
                 os.unlink(name, dir_fd=self._fd(parent))
             return
         for directory in reversed(old.subtree()):
@@ -295,14 +302,23 @@ class _Applier(Inodes):
 
     def _helped(self) -> writers.Writers | None:
         """Return the helpers; None while the layer may still turn out to be a small one."""
+        helpers = self._writers
+        if helpers is not None:
+            if helpers.failures:
+                self._drain()
+            return helpers
         self._small += 1
-        if self._small == _MANY and writers.Writers.are_possible():
-            # Without: no more processes are allowed (RLIMIT_NPROC, pids.max), or files.
-            with contextlib.suppress(OSError):
-                self._writers = writers.Writers(self._root_fd, self._options)
-        if self._writers is not None and self._writers.failures:
-            self._drain()
+        if self._small == _MANY:
+            self._writers = self._started()
         return self._writers
+
+    def _started(self) -> writers.Writers | None:
+        from layerfs import command  # noqa: PLC0415 - only a large layer waits for it
+
+        with contextlib.suppress(OSError):  # no memory, too many processes (RLIMIT_NPROC, pids.max)
+            if command.are_possible():
+                return writers.Writers(self._root_fd, self._options)
+        return None
 
     def _drain(self) -> None:
         """Wait for the helpers, and raise what failed there."""

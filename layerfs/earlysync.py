@@ -25,16 +25,16 @@ class EarlySync:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._next = EVERY
+        self.next = EVERY  #: when so many bytes have been written, there is something to do
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
         self._ended = False
 
     def reached(self, size: int) -> None:
         """Say how many bytes have been written in all."""
-        if size < self._next:
+        if size < self.next:
             return
-        self._next = size + EVERY
+        self.next = size + EVERY
         if self._thread is None:
             thread = threading.Thread(target=self._run, name="layerfs-early-sync", daemon=True)
             with contextlib.suppress(RuntimeError):  # RLIMIT_NPROC, pids.max

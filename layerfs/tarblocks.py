@@ -29,6 +29,7 @@ class BlockStream:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._buffer = b""
+        self._view = memoryview(b"")  # of the buffer
         self._at = 0
         self._base = 0  # the archive offset of the buffer's first byte
         self._left = 0  # bytes of the member's data that have not been read
@@ -58,6 +59,22 @@ class BlockStream:
             return self._buffer[at : at + want]
         return b"".join(self.chunks(want))
 
+    def read_into(self, memory: memoryview, at: int, n: int) -> None:
+        """Put what ``read(n)`` would return into ``memory`` from ``at`` on; there must be as much.
+
+        ValidationError when the archive ends before.
+        """
+        start = self._at
+        end = start + n
+        if end <= len(self._buffer):
+            memory[at : at + n] = self._view[start:end]
+            self._at = end
+            self._left -= n
+            return
+        for piece in self.chunks(n):
+            memory[at : at + len(piece)] = piece
+            at += len(piece)
+
     def chunks(self, n: int = -1) -> Iterator[memoryview]:
         """Yield what `read` would return, in pieces and without a copy."""
         want = self._left if n < 0 or n > self._left else n
@@ -66,7 +83,7 @@ class BlockStream:
             if not have:
                 raise self._cut_short()
             take = min(have, want)
-            view = memoryview(self._buffer)[self._at : self._at + take]
+            view = self._view[self._at : self._at + take]
             self._at += take
             self._left -= take
             want -= take
@@ -98,6 +115,7 @@ class BlockStream:
         self._base += self._at
         self._at = 0
         self._buffer = b"".join(parts)
+        self._view = memoryview(self._buffer)
         return have
 
     def _take(self, n: int) -> bytes:

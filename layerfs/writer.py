@@ -125,7 +125,8 @@ class Writer(Inodes):
 
     def _attributes(self, rest: list[Any]) -> _Said:
         said = self._said
-        said.mode, said.uid, said.gid, said.mtime_ns, said.xattrs = rest
+        said.mode, said.uid, said.gid, said.mtime_ns, xattrs = rest
+        said.xattrs = xattrs or {}
         return said
 
     def _fd(self, directory: int) -> int:

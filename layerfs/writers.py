@@ -77,6 +77,7 @@ class _Helper:
         self._memory = memoryview(self._shared)
         self._free = deque(range(_SEGMENTS))
         self._segment = self._free.popleft()
+        self._base = self._segment * LARGEST  # where the segment begins in the memory
         self._used = 0  # bytes of the segment
         self._requests: list[tuple[Any, ...]] = []
         self._told: list[tuple[int, bytes]] = []  # (number, path) of each request
@@ -94,24 +95,31 @@ class _Helper:
             self.tell(-1, b"", (writer.DIRECTORY, number, directory.path()))
         return number
 
-    def tell(self, number: int, path: bytes, request: tuple[Any, ...]) -> None:
-        """Add a request; ``number`` is its place among all, ``path`` what it is about."""
+    def tell(self, place: int, path: bytes, request: tuple[Any, ...]) -> None:
+        """Add a request; ``place`` is its place among all, ``path`` what it is about."""
+        if len(self._requests) >= _TOGETHER:
+            self.flush()
         self.load += 1
         self._requests.append(request)
-        self._told.append((number, path))
+        self._told.append((place, path))
 
-    def room(self, size: int) -> None:
-        """Make room for one more request, with ``size`` bytes of content."""
+    def tell_file(
+        self, place: int, directory: int, name: bytes, member: Member, reader: TarReader
+    ) -> None:
+        """Add the request for a file, with its content."""
+        size = member.size
         if self._used + size > LARGEST or len(self._requests) >= _TOGETHER:
             self.flush()
-
-    def put(self, content: bytes) -> int:
-        """Put the content of the next request where there is room; return its offset."""
         at = self._used
-        self._used += len(content)
-        base = self._segment * LARGEST
-        self._memory[base + at : base + self._used] = content
-        return at
+        if size:
+            reader.read_into(self._memory, self._base + at, size)
+            self._used = at + size
+        self.load += 1
+        self._requests.append((
+            writer.FILE, directory, name, at, size, member.mode, member.uid, member.gid,
+            member.mtime_ns, member.xattrs or None,
+        ))  # fmt: skip
+        self._told.append((place, member.name))
 
     def flush(self) -> None:
         """Send what was told so far."""
@@ -126,6 +134,7 @@ class _Helper:
         if not self._free:
             self._answer()
         self._segment = self._free.popleft()
+        self._base = self._segment * LARGEST
         self._used = 0
 
     def wait(self) -> None:
@@ -182,13 +191,8 @@ class Writers:
         self._owners: dict[Directory, _Helper] = {}
         self._linked: dict[Node, _Helper] = {}
         self._told = 0
-
-    @staticmethod
-    def are_possible() -> bool:
-        """Whether helpers are of use here and now."""
-        from layerfs import command  # noqa: PLC0415 - only a large layer waits for it
-
-        return command.are_possible()
+        self._last: Directory | None = None
+        self._helper, self._number = self._helpers[0], 0  # of the last directory
 
     @property
     def left_out(self) -> list[tuple[bytes, str]]:
@@ -197,28 +201,21 @@ class Writers:
 
     def file(self, directory: Directory, name: bytes, member: Member, reader: TarReader) -> None:
         """Have a file of at most `LARGEST` bytes made, with the content of ``reader``."""
-        helper = self._owner(directory)
-        number = helper.number(directory)
-        helper.room(member.size)
-        at = helper.put(reader.read(member.size))
-        helper.tell(
-            self._next(), member.name,
-            (
-                writer.FILE, number, name, at, member.size, member.mode, member.uid, member.gid,
-                member.mtime_ns, member.xattrs,
-            ),
-        )  # fmt: skip
+        if directory is not self._last:
+            self._turn_to(directory)
+        self._told += 1
+        self._helper.tell_file(self._told, self._number, name, member, reader)
 
     def symlink(self, directory: Directory, name: bytes, member: Member) -> None:
         """Have a symlink made."""
-        helper = self._owner(directory)
-        number = helper.number(directory)
-        helper.room(0)
-        helper.tell(
-            self._next(), member.name,
+        if directory is not self._last:
+            self._turn_to(directory)
+        self._told += 1
+        self._helper.tell(
+            self._told, member.name,
             (
-                writer.SYMLINK, number, name, member.linkname, member.mode, member.uid, member.gid,
-                member.mtime_ns, member.xattrs,
+                writer.SYMLINK, self._number, name, member.linkname, member.mode, member.uid,
+                member.gid, member.mtime_ns, member.xattrs or None,
             ),
         )  # fmt: skip
 
@@ -234,8 +231,8 @@ class Writers:
         if helper is None:
             helper = self._linked[node] = self._owner(source[0])
         numbers = helper.number(directory), helper.number(source[0])
-        helper.room(0)
-        helper.tell(self._next(), path, (writer.HARDLINK, numbers[0], name, numbers[1], source[1]))
+        self._told += 1
+        helper.tell(self._told, path, (writer.HARDLINK, numbers[0], name, numbers[1], source[1]))
 
     def drain(self) -> tuple[bytes, Exception] | None:
         """Wait until all is made; return the failure that came first in the archive, if any.
@@ -256,12 +253,14 @@ class Writers:
             with contextlib.suppress(ProcessLookupError):
                 self._helpers.pop().close(kill=kill)
 
+    def _turn_to(self, directory: Directory) -> None:
+        """Most entries follow another of the same directory: look up once whose it is."""
+        self._last = directory
+        self._helper = self._owner(directory)
+        self._number = self._helper.number(directory)
+
     def _owner(self, directory: Directory) -> _Helper:
         helper = self._owners.get(directory)
         if helper is None:
             helper = self._owners[directory] = min(self._helpers, key=lambda one: one.load)
         return helper
-
-    def _next(self) -> int:
-        self._told += 1
-        return self._told

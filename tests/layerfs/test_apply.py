@@ -671,7 +671,7 @@ def test_what_others_put_into_a_replaced_directory_is_not_removed(root):
     source = reader(directory("d"), file("d/f"), file("d"))
 
     class Meddling:
-        chunks, copy, read = source.chunks, source.copy, source.read
+        chunks, read, read_into = source.chunks, source.read, source.read_into
         limits = source.limits
 
         def __iter__(self):

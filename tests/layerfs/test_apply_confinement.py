@@ -115,6 +115,7 @@ class Meddling:
         self._at = at
         self._act = act
         self.chunks, self.read = self._source.chunks, self._source.read
+        self.read_into = self._source.read_into
         self.limits = self._source.limits
 
     def __iter__(self):

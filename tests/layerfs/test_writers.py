@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from layerfs import apply as engine
-from layerfs import writers
+from layerfs import command, writers
 from layerfs.errors import InvalidLayerPathError, LayerFSError, StorageError, ValidationError
 from layerfs.tarstream import TarReader
 
@@ -36,7 +36,7 @@ from .test_apply import *  # noqa: F403 - every test of it, once more
 def from_the_start(monkeypatch):
     """Have even one entry made by helpers, on a machine of any size."""
     monkeypatch.setattr(engine, "_MANY", 1)
-    monkeypatch.setattr(writers.Writers, "are_possible", staticmethod(lambda: True))
+    monkeypatch.setattr(command, "are_possible", lambda: True)
 
 
 def test_all_of_this_holds_in_a_user_namespace():
@@ -135,10 +135,10 @@ def test_a_full_disk_is_told_with_the_path_of_the_file(root):
 import resource, sys
 from pathlib import Path
 from tests.layerfs.extraction import extract, file
-from layerfs import apply, writers
+from layerfs import apply, command, writers
 from layerfs.errors import WriteFailedError
 apply._MANY = 1
-writers.Writers.are_possible = staticmethod(lambda: True)
+command.are_possible = lambda: True
 limit = resource.getrlimit(resource.RLIMIT_FSIZE)
 start = writers.Writers.__init__
 def limited(self, *args):
@@ -180,6 +180,7 @@ def test_helpers_end_with_what_interrupts_the_extraction(root):
 
     class Cut:
         limits, chunks, read = source.limits, source.chunks, source.read
+        read_into = source.read_into
 
         def __iter__(self):
             for count, member in enumerate(source):
@@ -201,9 +202,9 @@ import os, signal, sys
 from pathlib import Path
 from tests.layerfs.extraction import extract
 from tests.layerfs.test_writers import many
-from layerfs import apply, writers
+from layerfs import apply, command, writers
 apply._MANY = 1
-writers.Writers.are_possible = staticmethod(lambda: True)
+command.are_possible = lambda: True
 drain = writers.Writers.drain
 def killed(self):
     print(*(helper._process.pid for helper in self._helpers), flush=True)
