@@ -154,6 +154,27 @@ def scale(few: str, many: str, target: str, rounds: str) -> None:
     _answer(found)
 
 
+def merging(root: str, image: str, target: str) -> None:
+    """Write an image's layers as one uncompressed layer to a file; print its digest."""
+    from layerfs.opening import open_parts  # noqa: PLC0415
+    from layerfs.store import LayerFS  # noqa: PLC0415
+
+    with LayerFS.open(root, readonly=True) as store:
+        diff_ids = next(one.diff_ids for one in store.images() if one.reference == image)
+    parts = open_parts(Path(root), readonly=True, recover=False)
+    hasher = hashlib.sha256()
+    with open(target, "wb", buffering=0) as file:
+
+        class Both:
+            def write(self, data: bytes) -> None:
+                file.write(data)
+                hasher.update(data)
+
+        parts.backend.merge(diff_ids, Both())
+    parts.close()
+    _answer(f"sha256:{hasher.hexdigest()}")
+
+
 def tiny_digest(number: int) -> str:
     """Return the digest of a tiny layer, added plain."""
     from benchmarks.layouts import tiny_tar  # noqa: PLC0415
@@ -170,6 +191,7 @@ _JOBS: Final[dict[str, Callable[..., None]]] = {
     "fill": fill,
     "open": opening,
     "stack": stacking,
+    "merge": merging,
     "scale": scale,
 }
 

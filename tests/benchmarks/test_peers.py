@@ -40,7 +40,7 @@ def test_every_whole_image_peer_has_a_bar_and_a_need():
 
 def test_the_bars_are_those_that_were_promised():
     assert sorted(images.BARS.values()) == [0.25, 0.35, 0.35, 1.0]
-    assert sorted(merging.BARS.values()) == [0.3, 1.5]
+    assert (merging.TAR_BAR, merging.BUILDAH_BAR) == (1.5, 0.3)
 
 
 def test_the_bar_of_a_stack_is_twice_the_bare_calls_and_two_milliseconds():
