@@ -19,7 +19,7 @@ _START: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from layerfs import command; command.help_with(*sys.argv[2:])"
 )
-_is_helper = False
+_is_alone = False
 
 Helper = subprocess.Popen[bytes]
 
@@ -31,14 +31,16 @@ def start(
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
     inherited: Sequence[int] = (),
+    alone: bool = True,
 ) -> Helper:
     """Run ``module.main(arguments)`` in a new interpreter, which sees no site packages.
 
-    Standard error stays as it is. OSError when it cannot be started. See `are_possible`.
+    Standard error stays as it is. OSError when it cannot be started. ``alone``: it shall not start
+    helpers of its own, see `are_possible`.
     """
     package = str(Path(__file__).resolve().parent.parent)
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _START, package, module, *arguments],
+        [sys.executable, "-I", "-S", "-c", _START, package, module, str(int(alone)), *arguments],
         stdin=stdin,
         stdout=stdout,
         pass_fds=inherited,
@@ -46,20 +48,20 @@ def start(
     )
 
 
-def help_with(module: str, *arguments: str) -> None:
+def help_with(module: str, alone: str, *arguments: str) -> None:
     """Be a helper."""
-    global _is_helper  # noqa: PLW0603 - a fact of the whole process
-    _is_helper = True
+    global _is_alone  # noqa: PLW0603 - a fact of the whole process
+    _is_alone = alone == "1"
     importlib.import_module(module).main(list(arguments))
 
 
 def are_possible() -> bool:
     """Whether helpers are of use: Python is a program, and has more than one processor.
 
-    Not in a helper: those of a merge, with helpers of their own, were slower on two processors, by
-    what it costs to start them and to tell them.
+    Not in a helper that shall be alone: those of a merge, with helpers of their own, were slower on
+    two processors, by what it costs to start them and to tell them.
     """
-    return not _is_helper and bool(sys.executable) and len(os.sched_getaffinity(0)) > 1
+    return not _is_alone and bool(sys.executable) and len(os.sched_getaffinity(0)) > 1
 
 
 PIPE: Final = subprocess.PIPE

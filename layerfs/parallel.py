@@ -130,7 +130,7 @@ class _Helper:
             tree=os.fspath(operation.new_tree()),
         )
         self._process = command.start(
-            extracting.__name__, [extracting.setup_for(setup)], stdout=command.PIPE
+            extracting.__name__, [extracting.setup_for(setup)], stdout=command.PIPE, alone=False
         )
         assert self._process.stdout is not None, "made with a pipe"
         self.output = self._process.stdout

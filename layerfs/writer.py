@@ -29,6 +29,7 @@ HARDLINK: Final = 3  #: directory, name, directory of the source, its name
 
 #: Each message, both ways: its length in so many bytes, little-endian, and a marshalled object.
 PREFIX: Final = 4
+_NONE: Final[Mapping[bytes, bytes]] = {}
 #: Directories kept open.
 _KEPT: Final = 64
 
@@ -126,7 +127,7 @@ class Writer(Inodes):
     def _attributes(self, rest: list[Any]) -> _Said:
         said = self._said
         said.mode, said.uid, said.gid, said.mtime_ns, xattrs = rest
-        said.xattrs = xattrs or {}
+        said.xattrs = xattrs or _NONE
         return said
 
     def _fd(self, directory: int) -> int:
