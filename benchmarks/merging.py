@@ -9,6 +9,7 @@ files and the stores lie on the same file system.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Callable
 from functools import partial
@@ -82,7 +83,13 @@ def _merge(store: Path, folder: Path) -> float:
 
 
 def _write(store: Path, folder: Path) -> float:
-    return seconds([*JOB, "merge", store, "latest", folder / "merged.tar"])
+    written, said = folder / "merged.tar", folder / "said"
+    took = seconds([*JOB, "merge", store, "latest", written], stdout=said)
+    with open(written, "rb") as file:
+        found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    if json.loads(said.read_bytes()) != found:
+        raise BenchError("the layer that was written has another digest than was said")
+    return took
 
 
 def _layers(store: Path) -> set[str]:

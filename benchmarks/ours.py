@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -155,22 +156,35 @@ def scale(few: str, many: str, target: str, rounds: str) -> None:
 
 
 def merging(root: str, image: str, target: str) -> None:
-    """Write an image's layers as one uncompressed layer to a file; print its digest."""
+    """Write an image's layers as one uncompressed layer to a file; print its digest.
+
+    It is hashed in a thread meanwhile, as the command's helper process does.
+    """
+    from layerfs.handover import Handover  # noqa: PLC0415
     from layerfs.opening import open_parts  # noqa: PLC0415
     from layerfs.store import LayerFS  # noqa: PLC0415
 
     with LayerFS.open(root, readonly=True) as store:
         diff_ids = next(one.diff_ids for one in store.images() if one.reference == image)
     parts = open_parts(Path(root), readonly=True, recover=False)
-    hasher = hashlib.sha256()
+    hasher, pieces = hashlib.sha256(), Handover(64)
+
+    def digest() -> None:
+        while (piece := pieces.take()) is not None:
+            hasher.update(piece)
+
     with open(target, "wb", buffering=0) as file:
 
         class Both:
             def write(self, data: bytes) -> None:
                 file.write(data)
-                hasher.update(data)
+                pieces.put(bytes(data))
 
+        thread = threading.Thread(target=digest)
+        thread.start()
         parts.backend.merge(diff_ids, Both())
+        pieces.end()
+        thread.join()
     parts.close()
     _answer(f"sha256:{hasher.hexdigest()}")
 
