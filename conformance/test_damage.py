@@ -5,7 +5,6 @@ None of them is guessed at. The code is exact, nothing is kept, and a canary is 
 
 import pytest
 
-from conformance import model
 from conformance.bounds import refuses_each
 from conformance.clauses import MUST, clause
 from conformance.layers import (
@@ -316,16 +315,3 @@ def test_a_nul_is_never_the_end_of_what_goes_on(subject, host):
         "long link name": long_name(b"K", Symlink("l", to="x")),
     }
     refuses_each(subject, host, layers, "validation-error")
-
-
-@damage("HST-141", f"{PAX}: of records with one keyword the last counts")
-def test_the_last_of_several_records_counts(subject):
-    """Of several records of one keyword in one header, the last one counts."""
-    records = [
-        (b"path", b"first"), (b"mtime", b"1"), (b"size", b"3"), (b"SCHILY.xattr.user.a", b"1"),
-        (b"path", b"last"), (b"mtime", b"2.5"), (b"size", b"5"), (b"SCHILY.xattr.user.a", b"2"),
-    ]  # fmt: skip
-    layer = Layer(Raw(pax(records)), File("f", b"12345"), File("g"))
-
-    last = File("last", b"12345", mtime_ns=25 * 10**8, xattrs={"user.a": b"2"})
-    assert subject.tree(layer) == model.apply(Layer(last, File("g")))

@@ -10,7 +10,7 @@ from layerfs.records import Layer
 
 
 def _add(parts, source, wanted, extra):
-    with adding._opened(source) as raw:
+    with adding.opened(source) as raw:
         found = read_layer(raw, wanted, None)
         made = Layer(found.digest, found.diff_id, found.size, wanted.media_type)
         if not parts.meta.has_layer(made.digest):
