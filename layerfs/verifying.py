@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from layerfs import digest as digests_
 from layerfs.errors import (
     DigestMismatchError,
+    LayerFSError,
     LayerNotFoundError,
     LimitExceededError,
     StorageError,
@@ -20,6 +21,9 @@ from layerfs.reports import Damage
 
 if TYPE_CHECKING:
     from layerfs.tarstream import TarReader
+
+#: How often a layer that seems damaged is looked at.
+_LOOKS: Final = 3
 
 
 def chosen(parts: Parts, digests: Sequence[str] | None) -> list[Layer]:
@@ -37,12 +41,25 @@ def chosen(parts: Parts, digests: Sequence[str] | None) -> list[Layer]:
 
 def verify(parts: Parts, digests: Sequence[str] | None) -> list[Damage]:
     """Return what is damaged in the layers; a layer removed meanwhile is not."""
-    found: list[Damage] = []
-    for layer in chosen(parts, digests):
-        damage = examine(parts, layer)
-        if damage and parts.meta.has_layer(layer.digest):
-            found += damage
-    return found
+    return [damage for layer in chosen(parts, digests) for damage in _settled(parts, layer)]
+
+
+def _settled(parts: Parts, layer: Layer) -> list[Damage]:
+    """Look again at what seems damaged: it may have been removed, and added again, meanwhile."""
+    damage: list[Damage] = []
+    for looks_left in reversed(range(_LOOKS)):
+        try:
+            damage = examine(parts, layer)
+            if not damage:
+                break
+        except LimitExceededError:
+            raise
+        except LayerFSError:
+            if not looks_left and parts.meta.has_layer(layer.digest):
+                raise
+        if not parts.meta.has_layer(layer.digest):
+            return []
+    return damage
 
 
 def examine(parts: Parts, layer: Layer) -> list[Damage]:

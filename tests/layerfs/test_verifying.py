@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from layerfs.errors import LayerNotFoundError, LimitExceededError, ValidationError
+from layerfs.errors import LayerNotFoundError, LimitExceededError, PathError, ValidationError
 from layerfs.limits import Limits
 from layerfs.reports import Damage
 from layerfs.store import LayerFS
@@ -110,3 +110,45 @@ def test_each_layer_of_a_shared_tree_is_told(store, layer, tree):
     other = store.add_layer(stream(FILES))
     (tree / "b").unlink()
     assert {found.digest for found in store.verify()} == {layer.digest, other.digest}
+
+
+@pytest.fixture
+def disturbed(store, monkeypatch):
+    """Have something happen before the tree is looked at, and the look fail."""
+
+    def disturb(times, happens=lambda: None):
+        backend = type(store._parts.backend)
+        look, left = backend.damage, [times]
+
+        def fail(self, diff_id, reader):
+            if left[0]:
+                left[0] -= 1
+                happens()
+                raise PathError("reading 'f': No such file or directory", path="f")
+            return look(self, diff_id, reader)
+
+        monkeypatch.setattr(backend, "damage", fail)
+
+    return disturb
+
+
+def test_a_layer_that_is_removed_meanwhile_has_no_damage(root, store, layer, disturbed):
+    def remove():
+        with LayerFS.open(root) as other:
+            other.remove_layer(layer.digest)
+
+    disturbed(1, remove)
+    assert store.verify([layer.digest]) == []
+
+
+@pytest.mark.usefixtures("layer")
+def test_a_layer_that_is_removed_and_added_meanwhile_is_looked_at_again(store, disturbed):
+    disturbed(2)
+    assert store.verify() == []
+
+
+@pytest.mark.usefixtures("layer")
+def test_what_cannot_be_read_again_and_again_is_an_error(store, disturbed):
+    disturbed(3)
+    with pytest.raises(PathError):
+        store.verify()
