@@ -102,14 +102,18 @@ def test_a_line_that_is_cut_off_by_the_end_is_no_line(local_remote):
         channel.read_line(10)
 
 
+def send_lines(channel, count):
+    for _ in range(count):
+        channel.send_line(b"anyone?")
+
+
 def test_writing_to_one_that_has_ended_or_does_not_read_is_told(local_remote):
     with shell(local_remote, "exit 0") as channel:
         with pytest.raises(EOFError):
             channel.read_line(10)
         # The kernel closes the descriptors of a process one by one, and its input may be the last.
         with pytest.raises(BrokenPipeError):
-            for _ in range(5000):
-                channel.send_line(b"anyone?")
+            send_lines(channel, 5000)
     deaf = shell(local_remote, "sleep 1000")
     with pytest.raises(RemoteTimeoutError, match=r"did not read its input in 0\.3 s"):
         deaf.send_line(b"x" * 10_000_000, timeout=0.3)
