@@ -31,12 +31,15 @@ def layer(source: str, target: str, media_type: str, *said: str) -> None:
     ``target`` is an empty directory; the tree comes to be at ``diff`` in it. ``said``: digest,
     diffID, and "yes" or "no" for durable.
     """
+    from layerfs import earlysync  # noqa: PLC0415
     from layerfs.backends import Features  # noqa: PLC0415
     from layerfs.backends.overlay import OverlayBackend  # noqa: PLC0415
     from layerfs.reading import Expected, read_layer  # noqa: PLC0415
     from layerfs.syscalls import syncfs  # noqa: PLC0415
 
     digest, diff_id, sync = said
+    if sync == "no":
+        earlysync.EVERY = sys.maxsize  # type: ignore[misc]  # what is begun early is of no use here
     # What a store of the host's root records when it is made.
     backend = OverlayBackend(Path(target), Features(False, False, False, max_layers=500))
     wanted = Expected(media_type, digest, os.stat(source).st_size, diff_id)

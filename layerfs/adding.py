@@ -90,8 +90,7 @@ def add_extracted(
     made = Layer(found.digest, found.diff_id, found.size, media_type, (), {})
     ingest = Ingest(parts, operation)
     ingest.done, ingest.tree_bytes = True, tree_bytes
-    with opened(operation.blob) as raw, Tee(raw, Expected(media_type), None) as tee:
-        layer = _published(parts, operation, made, tee, ingest)
+    layer = _published(parts, operation, made, ingest, has_blob=True)
     assert layer is not None, "nothing was left out because it was here before"
     return layer
 
@@ -131,7 +130,7 @@ def _added(parts: Parts, operation: Operation, tee: Tee, wanted: Expected, extra
         tuple(dict.fromkeys(extra.dependencies)),
         extra.annotations or {},
     )
-    while (layer := _published(parts, operation, made, tee, ingest)) is None:
+    while (layer := _published(parts, operation, made, ingest, has_blob=tee.is_staged)) is None:
         # What made this blob or tree needless was removed meanwhile: make it ourselves.
         tee.save()
         if not ingest.done:
@@ -166,15 +165,10 @@ class Ingest:
 
 
 def _published(
-    parts: Parts,
-    operation: Operation,
-    made: Layer,
-    tee: Tee,
-    ingest: Ingest,
+    parts: Parts, operation: Operation, made: Layer, ingest: Ingest, *, has_blob: bool
 ) -> Layer | None:
     """Make all visible, and return the layer; None: a part that was here before has gone."""
     blob_bytes = 0
-    has_blob = tee.is_staged
     if has_blob:
         blob_bytes = parts.blobs.usage(operation.blob)
     if has_blob or ingest.done:

@@ -1,8 +1,8 @@
 """Start processes: the one place that does. They are helpers, and run modules of layerfs itself.
 
 A helper inherits its standard streams and what it is given, nothing else, and stands in a process
-group of its own: Ctrl-C is for the process that can clean up. It has to end with its parent by
-itself (``syscalls.die_with_parent``, or the end of a pipe).
+group of its own: Ctrl-C is for the process that can clean up. It is killed when the thread that
+started it ends.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+from layerfs import syscalls
 
 _START: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
@@ -39,8 +41,9 @@ def start(
     helpers of its own, see `are_possible`.
     """
     package = str(Path(__file__).resolve().parent.parent)
+    told = [package, str(os.getpid()), str(int(alone)), module, *arguments]
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _START, package, module, str(int(alone)), *arguments],
+        [sys.executable, "-I", "-S", "-c", _START, *told],
         stdin=stdin,
         stdout=stdout,
         pass_fds=inherited,
@@ -48,11 +51,13 @@ def start(
     )
 
 
-def help_with(module: str, alone: str, *arguments: str) -> None:
-    """Be a helper."""
+def help_with(parent: str, alone: str, module: str, *arguments: str) -> None:
+    """Be a helper of the process ``parent``."""
     global _is_alone  # noqa: PLW0603 - a fact of the whole process
     _is_alone = alone == "1"
-    importlib.import_module(module).main(list(arguments))
+    syscalls.die_with_parent()
+    if os.getppid() == int(parent):  # else it has ended before that
+        importlib.import_module(module).main(list(arguments))
 
 
 def are_possible() -> bool:

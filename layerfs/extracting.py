@@ -36,7 +36,6 @@ _INTERVAL: Final = 0.1
 class Setup:
     """What the helper has to know."""
 
-    parent: int  #: the process that started it
     path: list[str]  #: where Python finds its packages: the decompressors
     root: str  #: of the store
     features: dict[str, Any]  #: of its backend
@@ -97,9 +96,6 @@ class _Progress:
 def main(arguments: list[str]) -> None:
     """Do it, and say how it went."""
     setup = Setup(**json.loads(arguments[0]))
-    syscalls.die_with_parent()
-    if os.getppid() != setup.parent:
-        return
     sys.path[:] = setup.path
     try:
         _say({"found": extract(setup)._asdict()})

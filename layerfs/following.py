@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from layerfs import descriptor, syscalls
+from layerfs import descriptor
 from layerfs.backends import Features
 from layerfs.backends.overlay import OverlayBackend
 from layerfs.errors import LayerFSError, StorageError, from_os_error
@@ -34,7 +34,6 @@ _MESSAGES: Final = 8192 * _MESSAGE
 class Setup:
     """What the helper has to know; travels as JSON."""
 
-    parent: int  #: the process that started it
     root: str  #: of the store
     features: dict[str, Any]  #: of its backend
     tree: str  #: an empty directory to extract into
@@ -97,9 +96,6 @@ def follow(setup: Setup, messages: int) -> Reading:
 def main(arguments: list[str]) -> None:
     """Do it, and say how it went."""
     setup = Setup(**json.loads(arguments[0]))
-    syscalls.die_with_parent()
-    if os.getppid() != setup.parent:
-        return
     gc.disable()  # what is made here is needed to the end, or freed by reference counts
     try:
         answer = follow(setup, sys.stdin.fileno())._asdict()

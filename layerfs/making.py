@@ -136,7 +136,6 @@ class _Follower:
         grown, self._grown = os.pipe()
         try:
             setup = following.Setup(
-                parent=os.getpid(),
                 root=os.fspath(parts.root),
                 features=parts.backend.features.to_json(),
                 tree=os.fspath(operation.new_tree()),

@@ -119,7 +119,6 @@ class _Helper:
         self.operation = operation
         self.wanted = wanted
         setup = extracting.Setup(
-            parent=os.getpid(),
             path=sys.path,
             root=os.fspath(parts.root),
             features=parts.backend.features.to_json(),

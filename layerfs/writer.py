@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from layerfs import syscalls
 from layerfs.errors import LayerFSError
 from layerfs.handles import open_below
 from layerfs.inodes import Inodes, write_all
@@ -37,7 +36,6 @@ _KEPT: Final = 64
 class Setup(NamedTuple):
     """What a helper has to know; all of it travels as decimal numbers on the command line."""
 
-    parent: int  #: the process that started it
     root: int  #: descriptor of the directory to extract into
     memory: int  #: descriptor of the shared memory: segments, one after the other
     segment: int  #: bytes of each segment
@@ -167,9 +165,6 @@ def send(fd: int, message: tuple[Any, ...]) -> None:
 def main(arguments: list[str]) -> None:
     """Serve until the parent closes its end."""
     setup = Setup(*map(int, arguments))
-    syscalls.die_with_parent()
-    if os.getppid() != setup.parent:
-        return
     os.umask(0)
     writer = Writer(setup)
     while True:

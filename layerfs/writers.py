@@ -62,7 +62,7 @@ class _Helper:
             inherited += [orders, answers]
             policies = policy.userxattr, policy.squash_ids, policy.drop_privileged_xattrs
             setup = writer.Setup(
-                os.getpid(), root_fd, memory, LARGEST, _SEGMENTS, orders, answers,
+                root_fd, memory, LARGEST, _SEGMENTS, orders, answers,
                 *map(int, policies),
             )  # fmt: skip
             self._process: Helper = command.start(

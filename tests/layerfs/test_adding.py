@@ -173,12 +173,12 @@ def test_what_was_removed_while_it_was_compared_is_made_again(store, root, blob,
     published = adding._published
     calls = []
 
-    def removed_first(*args):
+    def removed_first(*args, **how):
         if not calls:
             with LayerFS.open(root) as other:
                 assert other.remove_layer(digest)
         calls.append(args)
-        return published(*args)
+        return published(*args, **how)
 
     monkeypatch.setattr(adding, "_published", removed_first)
     assert store.add_layer(blob, GZIP, digest=digest).digest == digest

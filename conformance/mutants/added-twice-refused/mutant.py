@@ -7,10 +7,10 @@ from layerfs.errors import StorageError
 _published = adding._published
 
 
-def _exclusive(parts, operation, made, tee, ingest):
+def _exclusive(parts, operation, made, ingest, **how):
     if parts.meta.has_layer(made.digest):
         raise StorageError(f"layer {made.digest} exists")
-    return _published(parts, operation, made, tee, ingest)
+    return _published(parts, operation, made, ingest, **how)
 
 
 adding._published = _exclusive

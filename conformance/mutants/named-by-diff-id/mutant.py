@@ -9,11 +9,11 @@ from layerfs.cli import main
 _published = adding._published
 
 
-def _once(parts, operation, made, tee, ingest):
+def _once(parts, operation, made, ingest, **how):
     known = parts.meta.layers_of(made.diff_id)
     if known:
         return parts.meta.layer(known[0])
-    return _published(parts, operation, made, tee, ingest)
+    return _published(parts, operation, made, ingest, **how)
 
 
 adding._published = _once
