@@ -1,12 +1,13 @@
-"""Starts commands for :mod:`harness.local_remote` from within the target's namespaces.
+"""Starts commands for :class:`harness.site.Site` from within the target.
 
-The harness sends one packet for each command over a socket, with five descriptors: the request (a
-JSON object in a memfd), the end on which the command's fate is told, and its three streams. So a
+The other side sends one packet for each command over a socket, with five descriptors: the request
+(a JSON object in a memfd), the end on which the command's fate is told, and its three streams. So a
 command costs one fork and exec, nothing is copied, and no descriptor of the harness is inherited.
-A packet without descriptors is a signal for a command that still runs.
+A request that is a :mod:`harness.transfer` costs the fork alone. A packet without descriptors is a
+signal for a command that still runs.
 
-The loop ends when the harness's end of the socket closes, for whatever reason. Standard library
-only.
+The loop ends when the other end of the socket closes, for whatever reason. Standard library only
+and fit for Python 3.9.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
+from harness import transfer
+
 _PACKET: Final = 4096
 _DESCRIPTORS: Final = 5
 
@@ -30,7 +33,7 @@ class Agent:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._running: dict[int, tuple[subprocess.Popen[bytes], int]] = {}
+        self._running: dict[int, tuple[subprocess.Popen[bytes] | None, int]] = {}
 
     def serve(self) -> None:
         """Start, signal and reap until the other end closes."""
@@ -64,22 +67,27 @@ class Agent:
     def _start(self, request: int, fate: int, stdin: int, stdout: int, stderr: int) -> None:
         with open(request, "rb") as file:
             wanted = json.load(file)
+        process = None
         try:
-            process = subprocess.Popen(
-                wanted["argv"],
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                env=wanted["env"],
-                cwd=wanted["cwd"],
-                start_new_session=True,
-            )
+            if "transfer" in wanted:
+                pid = _fork_transfer(wanted["transfer"], stdin, stdout, stderr)
+            else:
+                process = subprocess.Popen(
+                    wanted["argv"],
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    env=wanted["env"],
+                    cwd=wanted["cwd"],
+                    start_new_session=True,
+                )
+                pid = process.pid
         except OSError as error:
             _tell(fate, {"error": [error.errno, error.strerror, error.filename]})
             os.close(fate)
         else:
-            self._running[process.pid] = (process, fate)
-            _tell(fate, {"pid": process.pid})
+            self._running[pid] = (process, fate)
+            _tell(fate, {"pid": pid})
         finally:
             for descriptor in (stdin, stdout, stderr):
                 os.close(descriptor)
@@ -94,10 +102,32 @@ class Agent:
             if pid == 0:
                 return
             process, fate = self._running.pop(pid, (None, -1))
+            code = os.waitstatus_to_exitcode(status)
             if process is not None:
-                process.returncode = os.waitstatus_to_exitcode(status)
-                _tell(fate, {"status": process.returncode})
+                process.returncode = code
+            if fate >= 0:
+                _tell(fate, {"status": code})
                 os.close(fate)
+
+
+def _fork_transfer(wanted: dict[str, Any], stdin: int, stdout: int, stderr: int) -> int:
+    """Return the process that transfers a file, the leader of a session like any command."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # Who waits for the end of another command's streams shall not wait for this one.
+        _close_all_but(stdin, stdout, stderr)
+        transfer.run(wanted, stdin, stdout, stderr)
+    return child
+
+
+def _close_all_but(*kept: int) -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            with contextlib.suppress(OSError):  # the one that the directory was read by
+                os.close(int(name))
 
 
 def _tell(fate: int, what: dict[str, Any]) -> None:

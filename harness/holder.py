@@ -1,11 +1,17 @@
-"""Makes the namespaces of the ``local`` target, keeps them, and takes everything away at the end.
+"""Makes the surroundings of a target, keeps them, and takes everything away at the end.
 
-Two processes: the *keeper* stays where the harness is (in its user namespace's child, where there
-is one) and removes the work directory when all is over; the *inner* one lives in the new mount and
+Two processes: the *keeper* stays where its parent is (in its user namespace's child, where there
+is one) and removes the directory when all is over; the *inner* one lives in the new mount and
 pid namespace, makes the mounts, and serves commands (:mod:`harness.agent`). As pid 1 of its
 namespace it takes every other process along when it dies, and with the last process the mounts go.
 It dies when the harness closes its end of the socket, also by being killed, and when the keeper
-dies (parent-death signal). Standard library only.
+dies (parent-death signal).
+
+On a host that is itself disposable no namespace is made (``direct``), so that what is seen there is
+what a service of that host sees. There both processes adopt whatever is orphaned below them, kill
+it at the end, and the keeper unmounts what is left below the directory.
+
+Standard library only and fit for Python 3.9.
 
 Sources: user_namespaces(7), pid_namespaces(7), mount_namespaces(7), mount_setattr(2).
 """
@@ -16,7 +22,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -25,8 +30,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from harness import agent, kernel, probes
+from harness import agent, kernel, probes, workplace
 
+#: What is in every work directory: for temporary files, and in place of the user's home.
+PRIVATE: Final = ("tmp", "home")
 _OK: Final = 0
 
 
@@ -36,10 +43,11 @@ class Wanted:
 
     control: int
     ready: int
-    workdir: str
+    directory: str  #: see :mod:`harness.workplace`
     user_namespace: bool
     cover: list[str]
     protect: bool
+    direct: bool
 
 
 @dataclass
@@ -47,6 +55,7 @@ class Made:
     """What could be made: the transport's part of the host's facts."""
 
     user_namespace: bool
+    direct: bool = False  #: no namespaces: commands run on the host itself
     pid_namespace: bool = False
     protected: bool = False  #: everything outside the work directory is read-only
     workdir_kind: str = "tmpfs"
@@ -57,15 +66,17 @@ class Made:
 def main(text: str) -> NoReturn:
     """Run the keeper; never returns. ``text`` is a :class:`Wanted` in JSON."""
     wanted = Wanted(**json.loads(text))
-    made = Made(wanted.user_namespace)
+    made = Made(wanted.user_namespace, direct=wanted.direct)
     try:
-        _enter_user_namespace(wanted, made)
-        refusal = _attempt(_try_pid_namespace)
-        made.pid_namespace = refusal == _OK
+        if not made.direct:
+            _enter_user_namespace(wanted, made)
+            refusal = _attempt(_try_pid_namespace)
+            made.pid_namespace = refusal == _OK
+            if not made.pid_namespace:
+                made.notes.append(f"no pid namespace of its own: {os.strerror(refusal)}")
         if made.pid_namespace:
             kernel.unshare(kernel.CLONE_NEWPID)
         else:
-            made.notes.append(f"no pid namespace of its own: {os.strerror(refusal)}")
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
         inner = os.fork()
     except OSError as error:
@@ -78,7 +89,7 @@ def main(text: str) -> NoReturn:
     os.waitpid(inner, 0)
     if not made.pid_namespace:
         agent.kill_descendants()
-    shutil.rmtree(wanted.workdir)
+    workplace.clear(wanted.directory)
     sys.exit(0)
 
 
@@ -87,8 +98,13 @@ def _inner(wanted: Wanted, made: Made) -> NoReturn:
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.umask(0o022)
-        kernel.unshare(kernel.CLONE_NEWNS)
-        _make_mounts(wanted, made)
+        if not made.direct:
+            kernel.unshare(kernel.CLONE_NEWNS)
+            _make_mounts(wanted, made)
+        workdir = workplace.work(wanted.directory)
+        _make_workdir(workdir, made)
+        for name in PRIVATE:
+            os.mkdir(os.path.join(workdir, name))
         if not made.pid_namespace:
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     except OSError as error:
@@ -141,7 +157,6 @@ def _make_mounts(wanted: Wanted, made: Made) -> None:
             made.protected = True
         except OSError as error:
             made.notes.append(f"the machine's own files are not protected: {error.strerror}")
-    _make_workdir(wanted.workdir, made)
     for path, mode in (("/dev/shm", "1777"), ("/run", "0755")):  # noqa: S108 - they are covered
         if path in wanted.cover:
             try:

@@ -21,6 +21,7 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 
+MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 
 PR_SET_PDEATHSIG = 1
@@ -83,6 +84,14 @@ def mount(
 def umount(target: str | bytes) -> None:
     """Unmount, never lazily, and never through a symlink (umount2(2))."""
     _check(_libc.umount2(os.fsencode(target), ctypes.c_int(UMOUNT_NOFOLLOW)), target)
+
+
+def detach(target: str | bytes) -> None:
+    """Take a mount out of the tree though it is in use; for the end of a target, never for a case.
+
+    umount2(2), MNT_DETACH.
+    """
+    _check(_libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH | UMOUNT_NOFOLLOW)), target)
 
 
 def set_readonly(path: str | bytes, *, readonly: bool, recursive: bool) -> None:

@@ -18,14 +18,13 @@ from harness.errors import RemoteTimeoutError
 from harness.remote import MAX_OUTPUT, TAIL, Completed
 
 _CHUNK: Final = 1024 * 1024
-#: Seconds for a killed process to be gone.
-_KILL_TIMEOUT: Final = 10.0
 
 
 class Process(Protocol):
     """What a channel must know of the process at the other end of its pipes."""
 
     pid: int
+    patience: float  #: seconds for it to be gone once it has been killed
 
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when the process has ended."""
@@ -186,7 +185,7 @@ class PipeChannel:
     def _kill(self) -> None:
         """Kill the group and wait until the leader is gone. Raises RemoteError."""
         self._process.signal(signal.SIGKILL)
-        deadline = time.monotonic() + _KILL_TIMEOUT
+        deadline = time.monotonic() + self._process.patience
         while self._status is None:
             left = deadline - time.monotonic()
             if not self._look(left) and left <= 0:
@@ -210,6 +209,8 @@ class PipeChannel:
             return 0
         except BrokenPipeError:
             self.close_input()
+            if self._status is None:
+                self._look(0.0)  # raises RemoteError when it is not the command that has gone
             raise
 
     def _read_all_there_is(self) -> None:

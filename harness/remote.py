@@ -82,7 +82,8 @@ class Channel(Protocol):
     def finish(self, stdin: bytes = b"", *, timeout: float) -> Completed:
         """Write ``stdin``, close it, read both streams and wait for the end.
 
-        XX
+        Raises RemoteTimeoutError after ``timeout`` seconds, when the process group has been killed;
+        it has what was written until then.
         """
 
     def close(self, timeout: float = 5.0) -> None:
@@ -103,10 +104,12 @@ class Remote(Protocol):
 
     ``name`` is that of the target (``"local"``); ``python`` an interpreter on the host for what the
     subject runs, ``workdir`` an absolute path there, private to this remote and gone after
-    ``close``; ``facts`` what only the transport knows of the host, in JSON types.
+    ``close``; ``facts`` what only the transport knows of the host, in JSON types. ``shares_files``
+    says that the host sees the files of this machine, at their paths.
     """
 
     name: str
+    shares_files: bool
     python: str
     workdir: str
     facts: Mapping[str, Any]

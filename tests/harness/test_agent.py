@@ -68,7 +68,7 @@ def test_commands_from_many_threads_do_not_mix(local_remote):
 def test_a_signal_for_a_process_that_is_not_ours_is_not_sent(local_remote):
     script = "sleep 1000 >/dev/null 2>&1 & echo $!"
     stranger = int(local_remote.run(["sh", "-c", script]).stdout)
-    local_remote._control.send(json.dumps({"pid": stranger, "signal": 9}).encode())
+    local_remote._site._control.send(json.dumps({"pid": stranger, "signal": 9}).encode())
     assert local_remote.run(["test", "-e", f"/proc/{stranger}"]).status == 0
     local_remote.run(["kill", str(stranger)])
 
@@ -76,7 +76,7 @@ def test_a_signal_for_a_process_that_is_not_ours_is_not_sent(local_remote):
 def test_a_target_that_dies_is_told_from_a_command_that_fails():
     with LocalRemote() as doomed:
         with doomed.start(["sleep", "1000"]) as channel:
-            doomed._keeper.kill()
+            doomed._site.keeper.kill()
             with pytest.raises(RemoteError, match="the local target has died"):
                 channel.finish(timeout=20)
         with pytest.raises(RemoteError, match=r"the local target has (gone|died)"):

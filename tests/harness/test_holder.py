@@ -128,7 +128,7 @@ def test_with_newuidmap_the_subordinate_ids_are_mapped(ordinary_user, local_remo
 
 
 def test_a_holder_that_dies_early_is_told(monkeypatch):
-    monkeypatch.setattr("harness.local_remote._BOOTSTRAP", "import sys; sys.exit(3)")
+    monkeypatch.setattr("harness.site._BOOTSTRAP", "import sys; sys.exit(3)")
     with pytest.raises(TargetError, match="the holder of the namespaces died while making them"):
         LocalRemote()
 

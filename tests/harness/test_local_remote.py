@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import local_remote as module
+from harness import workplace
 from harness.errors import RemoteError, RemoteTimeoutError
 from harness.local_remote import LocalRemote
 
@@ -44,7 +45,8 @@ def test_a_mount_in_there_is_not_seen_here(local_remote):
     assert local_remote.run(["mount", "-t", "tmpfs", "none", path]).status == 0
     assert path not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
     assert local_remote.run(["umount", path]).status == 0
-    assert os.listdir(local_remote.workdir) == []
+    # From here the work directory is an empty one, or not even to be seen.
+    assert not Path(path).exists()
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_a_command_costs_milliseconds(local_remote):
 
 def test_closing_leaves_nothing_of_processes_and_files():
     remote = LocalRemote()
-    with open(f"/proc/{remote._keeper.pid}/task/{remote._keeper.pid}/children") as file:
+    with open(f"/proc/{remote._site.keeper.pid}/task/{remote._site.keeper.pid}/children") as file:
         inner = int(file.read().split()[0])
     remote.run(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo x > $TMPDIR/left"])
     remote.close()
@@ -116,7 +118,7 @@ import os, signal, sys
 from harness.local_remote import LocalRemote
 remote = LocalRemote()
 remote.run(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &"])
-print(remote.workdir, remote._keeper.pid, flush=True)
+print(remote.workdir, remote._site.keeper.pid, flush=True)
 os.kill(os.getpid(), getattr(signal, sys.argv[1]))
 """
 
@@ -134,31 +136,12 @@ def test_a_killed_harness_leaves_nothing(how):
 
 
 def test_what_a_killed_keeper_left_is_swept_away_by_the_next_target(local_remote):
-    dead = tempfile.mkdtemp(prefix=module._PREFIX)
+    dead = tempfile.mkdtemp(prefix=workplace.PREFIX)
     Path(dead, "file").write_text("left")
     with LocalRemote():
         assert not Path(dead).exists()
         assert Path(local_remote.workdir).exists()  # that one is alive
     assert local_remote.run(["true"]).status == 0
-
-
-def test_what_another_run_removes_meanwhile_needs_no_sweeping(tmp_path, monkeypatch):
-    swept = tmp_path / "layerfs-target-swept"
-    gone = tmp_path / "layerfs-target-gone"
-    swept.mkdir()
-    monkeypatch.setattr(module.Path, "glob", lambda *_: [gone, swept])
-    module._sweep()
-    assert not swept.exists()
-
-
-def test_subordinate_ids_are_those_of_the_user(tmp_path, monkeypatch):
-    table = tmp_path / "subuid"
-    monkeypatch.setattr(os, "getuid", lambda: 4242)
-    table.write_text("# comment\nroot:1:2\n4242:100000:65536\n4242:200000:5\n")
-    assert module._subordinate(str(table)) == (100000, 65536)
-    table.write_text("4242:soon:many\n")
-    assert module._subordinate(str(table)) is None
-    assert module._subordinate(str(tmp_path / "missing")) is None
 
 
 def test_run_is_not_covered_where_something_needed_is_below_it(monkeypatch):
