@@ -2,9 +2,11 @@ import base64
 import json
 
 import pytest
+from pydantic_core import SchemaSerializer
+from pydantic_core import ValidationError as PydanticError
 
 from layerfs.errors import ValidationError
-from layerfs.manifest import MAX_BYTES, Config, Index, Layout, Manifest, decode, parse
+from layerfs.manifest import MAX_BYTES, Config, Descriptor, Index, Layout, Manifest, decode, parse
 
 from .recipes import sha256
 
@@ -98,7 +100,8 @@ def read(model, document):
 )
 def test_every_field_of_the_specification_is_read_and_unknown_ones_are_kept(model, document):
     parsed = read(model, document)
-    again = json.loads(parsed.model_dump_json(by_alias=True, exclude_unset=True))
+    written = SchemaSerializer(model.schema).to_json(parsed, by_alias=True, exclude_unset=True)
+    again = json.loads(written)
     assert again == document
 
 
@@ -185,6 +188,19 @@ def test_what_the_specification_forbids_is_refused_in_one_line(model, document, 
         read(model, changed(document, path, value))
     assert "\n" not in refusal.value.message
     assert refusal.value.message.startswith("document is invalid")
+
+
+def test_a_parsed_document_cannot_be_changed():
+    parsed = read(Layout, {"imageLayoutVersion": "1.0.0"})
+    with pytest.raises(AttributeError, match="Layout is frozen"):
+        parsed.version = "2.0.0"
+
+
+def test_a_descriptor_made_by_hand_is_checked_as_well():
+    made = Descriptor(media_type=MANIFEST_TYPE, digest=DIGEST, size=1)
+    assert (made.media_type, made.platform, made.extra) == (MANIFEST_TYPE, None, {})
+    with pytest.raises(PydanticError):
+        Descriptor(media_type=MANIFEST_TYPE, digest=DIGEST, size=-1)
 
 
 def test_a_refusal_names_the_field():
