@@ -24,6 +24,7 @@ from rich.text import Text
 
 from harness import (
     activation,
+    boxcli,
     catalogue,
     config,
     doctor,
@@ -58,6 +59,7 @@ app = typer.Typer(
 )
 image_app = typer.Typer(help="A real image, for the cases that want one.", no_args_is_help=True)
 app.add_typer(image_app, name="image")
+app.add_typer(boxcli.app, name="box")
 
 
 class Mode(StrEnum):
