@@ -8,22 +8,20 @@ errno, as if it had happened here; what goes wrong between here and there is a H
 from __future__ import annotations
 
 import base64
-import io
 import itertools
 import json
 import threading
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness import canary
 from harness.canary import Canary
 from harness.errors import ObserverError, RemoteError, RemoteTimeoutError
 from harness.ledger import Ledger, Mount
+from harness.packing import packed
 from harness.remote import Channel, Completed, Remote
 from harness.tree import Node, Tree
 
@@ -32,7 +30,9 @@ if TYPE_CHECKING:
 
 #: Seconds for one answer of the observer.
 TIMEOUT: Final = 60.0
-_PACKED: Final = ("__init__", "observer", "census", "treewalk", "probes", "kernel")
+#: The observer and what it imports, and what the file of them does.
+_MODULES: Final = ("observer", "census", "treewalk", "probes", "kernel")
+_MAIN: Final = "from harness.observer import main\nmain()\n"
 _CHUNK: Final = 4 * 1024 * 1024
 
 How = Literal["cwd", "fd", "namespace"]
@@ -293,7 +293,7 @@ class Host:
 
     def _start(self) -> Channel:
         path = f"{self.workdir}/observer.pyz"
-        self.remote.put(_packed(), path)
+        self.remote.put(packed(_MODULES, _MAIN), path)
         try:
             channel = self.remote.start([self.remote.python, "-I", "-X", "utf8", path], cwd="/")
         except OSError as error:
@@ -306,17 +306,6 @@ class Host:
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close(0.0)
-
-
-def _packed() -> bytes:
-    """Return the observer and what it imports, as one file that python3 can run."""
-    folder = Path(__file__).parent
-    memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w") as archive:
-        archive.writestr("__main__.py", "from harness.observer import main\nmain()\n")
-        for name in _PACKED:
-            archive.write(folder / f"{name}.py", f"harness/{name}.py")
-    return memory.getvalue()
 
 
 def _tree(rows: Sequence[Mapping[str, Any]]) -> Tree:

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import ast
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 import harness
-from harness.observe import _PACKED
 from harness.observer import Observer, answer
 
 FOLDER = Path(harness.__file__).parent
@@ -81,21 +78,3 @@ def test_usage_counts_an_inode_once(observer, tmp_path):
     assert 1_000_000 <= once <= 1_200_000
     assert ask(observer, "usage", path=str(tmp_path))["result"] == once
     assert ask(observer, "disk", path=str(tmp_path))["result"]["free"] > 0
-
-
-@pytest.mark.parametrize("name", _PACKED)
-def test_what_travels_to_the_host_is_python_3_9_and_standard_library_only(name):
-    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
-    parsed = ast.parse(source, feature_version=(3, 9))
-    imported = set()
-    for node in ast.walk(parsed):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "harness":
-            imported |= {f"harness.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add(node.module)
-    packed = {f"harness.{one}" for one in _PACKED}
-    assert {
-        one for one in imported if one.partition(".")[0] not in sys.stdlib_module_names
-    } <= packed
