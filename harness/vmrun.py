@@ -23,13 +23,15 @@ from typing import Final, Self
 
 from harness import virsh
 from harness.errors import TargetError
-from harness.filelock import FileLock, is_free
+from harness.filelock import FileLock, is_free, take
 
 VARIABLE: Final = "LAYERFS_VM_FOLDER"
 PREFIX: Final = "layerfs-"
 _NAME: Final = re.compile(r"(layerfs-[0-9a-f]{8})(-[0-9]+)?$")
 #: Seconds that a sweep, which may have machines to end, can keep others waiting.
 _PATIENCE: Final = 300.0
+#: Seconds for the other processes of a run to end, when it ends.
+_LAST_ONES: Final = 60.0
 
 
 def base() -> Path:
@@ -74,17 +76,28 @@ class VmRun:
         """The lock's descriptor, for children that go on making something."""
         return self._lock.descriptor
 
-    def machines(self) -> list[Path]:
-        """Return the folders of the machines that there are, by number."""
-        return sorted(self.folder.glob("machine-*"), key=lambda path: int(path.name[8:]))
-
     def leave(self) -> None:
         """Take no more part; the last one to leave takes everything away. May be called twice.
 
         Raises TargetError when something does not go; the next run tries again.
         """
-        self._lock.release()
+        self.abandon()
         sweep()
+
+    def end(self) -> None:
+        """Leave when all others have left, so that nothing remains; may be called twice.
+
+        Raises TargetError as :meth:`leave`, and when they do not leave in a minute: what is left
+        is then taken away by the next run.
+        """
+        self.abandon()
+        with contextlib.suppress(FileNotFoundError):  # another one was the last, and cleaned up
+            take(self.folder / "lock", f"the run {self.name}", wait=_LAST_ONES).release()
+        sweep()
+
+    def abandon(self) -> None:
+        """Take no more part, and leave everything as it is, to the next sweep."""
+        self._lock.release()
 
 
 def sweep() -> list[str]:

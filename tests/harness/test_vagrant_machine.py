@@ -29,7 +29,7 @@ def libvirt(tmp_path, monkeypatch):
 def run(libvirt):
     run = VmRun.begin()
     yield run
-    libvirt.change("fails", "destroy", [])
+    libvirt.fails["destroy"] = []
     run.leave()
 
 
@@ -142,7 +142,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(machine, libvirt, monkeypat
     ports = iter([1001, 1002, 1003])
     monkeypatch.setattr(vagrant_machine, "_free_port", lambda: next(ports))
     taken = "Could not set up host forwarding rule 'tcp:127.0.0.1:1001-:22'"
-    libvirt.change("fails", "vagrant", [taken, taken])
+    libvirt.fails["vagrant"] = [taken, taken]
     machine.start()
     assert machine.address.port == 1003
     assert machine.enter().count("1003") == 1
@@ -150,20 +150,20 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(machine, libvirt, monkeypat
 
 
 def test_ports_that_are_always_taken_are_told(machine, libvirt):
-    libvirt.change("fails", "vagrant", "Could not set up host forwarding rule 'tcp:…'")
+    libvirt.fails["vagrant"] = "Could not set up host forwarding rule 'tcp:…'"
     with pytest.raises(TargetError, match=r"5 ports of 127\.0\.0\.1 in turn were taken"):
         machine.start()
 
 
 def test_what_vagrant_says_is_shown(machine, libvirt):
-    libvirt.change("fails", "vagrant", "cannot allocate memory")
+    libvirt.fails["vagrant"] = "cannot allocate memory"
     with pytest.raises(TargetError, match=r"(?s)^vagrant up failed for .*cannot allocate memory"):
         machine.start()
     assert libvirt.domains == {}
 
 
 def test_a_full_disk_is_told_in_the_tools_words(machine, libvirt):
-    libvirt.change("fails", "qemu-img", "pool0.qcow2: No space left on device")
+    libvirt.fails["qemu-img"] = "pool0.qcow2: No space left on device"
     with pytest.raises(TargetError, match="No space left on device"):
         machine.start()
     machine.destroy()

@@ -19,8 +19,8 @@ def _made_by(libvirt, run, number=0):
     folder = vmrun.base() / run / f"machine-{number}"
     name = f"{run}-{number}"
     disks = [str(folder / "root.qcow2")]
-    libvirt.change("domains", name, {"state": "running", "checkpoints": [], "disks": disks})
-    libvirt.change("pools", name, str(folder))
+    libvirt.machine(name, disks=disks)
+    libvirt.pools[name] = str(folder)
     return name
 
 
@@ -82,12 +82,11 @@ def test_machines_of_a_run_whose_folder_has_gone_are_swept_too(libvirt):
 
 def test_nobody_elses_machines_are_touched(libvirt, tmp_path):
     vmrun.base().mkdir()
-    theirs = {"state": "running", "checkpoints": [], "disks": [str(tmp_path / "x" / "root.qcow2")]}
     for name in ("debian", "layerfs-0123abcd-0", "layerfs-docs", "xlayerfs-0123abcd-0"):
-        libvirt.change("domains", name, theirs)
-    libvirt.change("pools", "default", "/var/lib/libvirt/images")
-    libvirt.change("pools", "layerfs-0123abcd-0", "/srv/layerfs")
-    before = libvirt.domains, libvirt.pools
+        libvirt.machine(name, disks=[tmp_path / "x" / "root.qcow2"])
+    libvirt.pools["default"] = "/var/lib/libvirt/images"
+    libvirt.pools["layerfs-0123abcd-0"] = "/srv/layerfs"
+    before = dict(libvirt.domains), dict(libvirt.pools)
     VmRun.begin().leave()
     assert (libvirt.domains, libvirt.pools) == before
 
@@ -95,16 +94,16 @@ def test_nobody_elses_machines_are_touched(libvirt, tmp_path):
 def test_what_cannot_be_taken_away_is_told_and_tried_again(libvirt):
     run = VmRun.begin()
     _made_by(libvirt, run.name)
-    libvirt.change("fails", "destroy", "Device or resource busy")
+    libvirt.fails["destroy"] = "Device or resource busy"
     with pytest.raises(TargetError, match="busy"):
         run.leave()
-    libvirt.change("fails", "destroy", None)
+    del libvirt.fails["destroy"]
     assert vmrun.sweep() == [run.name]
     assert not vmrun.base().exists()
 
 
 def test_without_a_daemon_no_run_begins_and_nothing_is_left(libvirt):
-    libvirt.change("fails", "virsh", "failed to connect to the hypervisor")
+    libvirt.fails["virsh"] = "failed to connect to the hypervisor"
     with pytest.raises(virsh.LibvirtUnreachableError):
         VmRun.begin()
     assert not vmrun.base().exists()
@@ -112,7 +111,7 @@ def test_without_a_daemon_no_run_begins_and_nothing_is_left(libvirt):
 
 def test_leftovers_stay_known_while_the_daemon_is_down(libvirt):
     run = VmRun.begin()
-    libvirt.change("fails", "virsh", "failed to connect to the hypervisor")
+    libvirt.fails["virsh"] = "failed to connect to the hypervisor"
     with pytest.raises(virsh.LibvirtUnreachableError):
         run.leave()
     assert run.folder.exists()

@@ -1,4 +1,4 @@
-"""Stand-ins for virsh, vagrant, qemu-img and mke2fs: domains and pools are lines of a JSON file.
+"""Stand-ins for virsh, vagrant, qemu-img and mke2fs, in place of :func:`harness.tool.run`.
 
 For what the harness does with their answers; what the real ones do is tested where libvirt runs.
 """
@@ -6,153 +6,146 @@ For what the harness does with their answers; what the real ones do is tested wh
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
-STATE = "TOY_LIBVIRT"
+from harness import tool
 
 
 def install(folder: Path, monkeypatch) -> ToyLibvirt:
-    """Put the stand-ins first into PATH."""
-    programs = folder / "bin"
-    programs.mkdir()
-    for name in ("virsh", "vagrant", "qemu-img", "mke2fs"):
-        script = programs / name
-        script.write_text(f"#!{sys.executable}\n" + Path(__file__).read_text())
-        script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv(STATE, str(folder / "libvirt.json"))
-    monkeypatch.setenv("LAYERFS_VM_FOLDER", str(folder / "vm"))
+    """Have the stand-ins asked, and all runs below ``folder``."""
     toy = ToyLibvirt()
-    toy.write({"domains": {}, "pools": {}, "calls": [], "fails": {}})
+    really = tool.run
+
+    def run(argv, *, timeout, env=None, keep=()):
+        if argv[0] in toy.programs:
+            return toy.run(argv, env)
+        return really(argv, timeout=timeout, env=env, keep=keep)
+
+    monkeypatch.setattr(tool, "run", run)
+    monkeypatch.setenv("LAYERFS_VM_FOLDER", str(folder / "vm"))
     return toy
-
-
-class ToyLibvirt:
-    def read(self):
-        return json.loads(Path(os.environ[STATE]).read_text())
-
-    def write(self, state):
-        Path(os.environ[STATE]).write_text(json.dumps(state))
-
-    def change(self, kind, name, value):
-        state = self.read()
-        if value is None:
-            state[kind].pop(name)
-        else:
-            state[kind][name] = value
-        self.write(state)
-
-    @property
-    def domains(self):
-        return self.read()["domains"]
-
-    @property
-    def pools(self):
-        return self.read()["pools"]
-
-    @property
-    def calls(self):
-        return self.read()["calls"]
 
 
 class RefusalError(Exception):
     pass
 
 
-def _domain(state, name):
-    if name not in state["domains"]:
-        raise RefusalError(f"failed to get domain '{name}'")
-    return state["domains"][name]
+class ToyLibvirt:
+    """``domains`` and ``pools`` by name; ``calls`` without options of virsh itself.
 
+    ``fails`` has, by program or verb, what it says as it fails: always, or once for each of a list.
+    ``complaint`` is what QEMU says instead of loading a checkpoint.
+    """
 
-def _virsh(state, words):  # noqa: C901, PLR0911, PLR0912
-    words = words[3:]  # --quiet --connect URI
-    verb, name = words[0], words[1] if len(words) > 1 else ""
-    if verb in ("list", "pool-list"):
-        return "\n".join([*state["domains" if verb == "list" else "pools"], ""])
-    if verb == "version":
+    def __init__(self):
+        self.domains = {}
+        self.pools = {}
+        self.calls = []
+        self.fails = {}
+        self.complaint = ""
+        self.programs = {
+            "virsh": self._virsh,
+            "vagrant": self._vagrant,
+            "qemu-img": self._file,
+            "mke2fs": self._file,
+        }
+
+    @property
+    def verbs(self):
+        return [call[1] for call in self.calls]
+
+    def machine(self, name, state="running", checkpoints=(), disks=()):
+        kept = {"state": state, "checkpoints": list(checkpoints), "disks": list(disks)}
+        self.domains[name] = kept
+
+    def run(self, argv, env):
+        program, *words = argv
+        known = words[3:] if program == "virsh" else words  # --quiet --connect URI
+        self.calls.append([program, *known])
+        failure = self.fails.get(program) or self.fails.get(known[0])
+        if isinstance(failure, list):
+            failure = failure.pop(0) if failure else None
+        if failure:
+            return tool.Done(tuple(argv), 1, "", f"error: {failure}\n")
+        try:
+            said = self.programs[program](known, env) or ""
+        except RefusalError as refused:
+            return tool.Done(tuple(argv), 1, "", f"error: {refused}\n")
+        return tool.Done(tuple(argv), 0, f"{said}\n", "")
+
+    def _domain(self, name):
+        if name not in self.domains:
+            raise RefusalError(f"failed to get domain '{name}'")
+        return self.domains[name]
+
+    def _virsh(self, words, _):
+        verb, *rest = words
+        act = getattr(self, "_" + verb.replace("-", "_"), None)
+        if act is None:
+            raise RefusalError(f"unknown command: {verb!r}")
+        return act(*rest)
+
+    def _version(self):
         return "Using library: libvirt 9.0.0"
-    if verb == "domstate":
-        return _domain(state, name)["state"]
-    if verb == "destroy":
-        if _domain(state, name)["state"] == "shut off":
+
+    def _list(self, *_):
+        return "\n".join([*self.domains, ""])
+
+    def _pool_list(self, *_):
+        return "\n".join([*self.pools, ""])
+
+    def _domstate(self, name):
+        return self._domain(name)["state"]
+
+    def _destroy(self, name):
+        if self._domain(name)["state"] == "shut off":
             raise RefusalError("Requested operation is not valid: domain is not running")
-        state["domains"][name]["state"] = "shut off"
-    elif verb in ("start", "snapshot-revert"):
-        _domain(state, name)["state"] = "running"
-    elif verb == "undefine":
-        _domain(state, name)
-        del state["domains"][name]
-    elif verb == "dumpxml":
-        disks = "".join(
-            f"<disk><source file='{file}'/></disk>" for file in _domain(state, name)["disks"]
-        )
+        self.domains[name]["state"] = "shut off"
+
+    def _start(self, name):
+        self._domain(name)["state"] = "running"
+
+    def _undefine(self, name, *_):
+        self._domain(name)
+        del self.domains[name]
+
+    def _dumpxml(self, name):
+        files = self._domain(name)["disks"]
+        disks = "".join(f"<disk><source file='{file}'/></disk>" for file in files)
         return f"<domain><devices>{disks}</devices></domain>"
-    elif verb == "pool-dumpxml":
-        return f"<pool><target><path>{state['pools'][name]}</path></target></pool>"
-    elif verb == "pool-create-as":
-        state["pools"][name] = words[words.index("--target") + 1]
-    elif verb in ("pool-destroy", "pool-undefine"):
-        if state["pools"].pop(name, None) is None:
-            raise RefusalError(
-                f"failed to get pool '{name}'\nerror: Storage pool not found: no such"
-            )
-    elif verb == "snapshot-list":
-        return "\n".join(_domain(state, name)["checkpoints"])
-    elif verb == "snapshot-create-as":
-        _domain(state, name)["checkpoints"].append(words[2])
-    elif verb == "snapshot-delete":
-        _domain(state, name)["checkpoints"].remove(words[2])
-    elif verb == "qemu-monitor-command":
-        return state["fails"].get("loadvm", "")
-    else:
-        raise RefusalError(f"unknown command: {verb}")
-    return ""
 
+    def _pool_dumpxml(self, name):
+        return f"<pool><target><path>{self.pools[name]}</path></target></pool>"
 
-def _vagrant(state, _):
-    given = json.loads(Path(os.environ["LAYERFS_VAGRANT_JSON"]).read_text())
-    name = given["name"]
-    folder = Path(given["console"]).parent
-    disks = [str(folder / disk["file"]) for disk in given["disks"]]
-    state["domains"][name] = {"state": "running", "checkpoints": [], "disks": disks}
-    return ""
+    def _pool_create_as(self, name, _kind, _target, folder):
+        self.pools[name] = folder
 
+    def _pool_destroy(self, name):
+        if self.pools.pop(name, None) is None:
+            raise RefusalError(f"failed to get pool '{name}'\nerror: Storage pool not found: no")
 
-def _files(_, words):
-    Path([word for word in words if word.startswith("/")][-1]).touch()
-    return ""
+    _pool_undefine = _pool_destroy
 
+    def _snapshot_list(self, name, _):
+        return "\n".join(self._domain(name)["checkpoints"])
 
-def _refuse(failure):
-    if failure:
-        raise RefusalError(failure)
+    def _snapshot_create_as(self, name, checkpoint):
+        self._domain(name)["checkpoints"].append(checkpoint)
 
+    def _snapshot_delete(self, name, checkpoint):
+        self._domain(name)["checkpoints"].remove(checkpoint)
 
-def main():
-    path = Path(os.environ[STATE])
-    state = json.loads(path.read_text())
-    program = Path(sys.argv[0]).name
-    words = sys.argv[1:]
-    known = words[3:] if program == "virsh" else words
-    state["calls"].append([program, *known])
-    status, said = 0, ""
-    failure = state["fails"].get(program) or state["fails"].get(known[0])
-    if isinstance(failure, list):
-        failure = failure.pop(0) if failure else None
-    try:
-        _refuse(failure)
-        act = {"virsh": _virsh, "vagrant": _vagrant, "qemu-img": _files, "mke2fs": _files}[program]
-        said = act(state, words)
-    except RefusalError as refused:
-        status = 1
-        sys.stderr.write(f"error: {refused}\n")
-    path.write_text(json.dumps(state))
-    sys.stdout.write(f"{said}\n")
-    sys.exit(status)
+    def _snapshot_revert(self, name, *_):
+        self._start(name)
 
+    def _qemu_monitor_command(self, name, *_):
+        self._domain(name)
+        return self.complaint
 
-if __name__ == "__main__":
-    main()
+    def _vagrant(self, _, env):
+        given = json.loads(Path(env["LAYERFS_VAGRANT_JSON"]).read_text())
+        folder = Path(given["console"]).parent
+        self.machine(given["name"], disks=[folder / disk["file"] for disk in given["disks"]])
+
+    def _file(self, words, _):
+        Path([word for word in words if word.startswith("/")][-1]).touch()

@@ -1,0 +1,178 @@
+"""The target ``vagrant:BOX``: a disposable machine for each process that runs cases.
+
+:class:`Session` is one run, in the process that began it: it sees to the box, and names the run in
+the environment, where the processes that it starts find it. :class:`Source` is what each of these
+processes has: it leases a machine with its first :meth:`Source.connect`, keeps it to the end, and
+gives out remotes to it. Of one machine there is at most one remote at a time.
+
+A machine is brought up, made ready by the caller, and saved; from then on every ``connect`` puts it
+back to that. One that died, or that cannot be put back, is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Self
+
+from harness import acceleration, boxrecipe
+from harness.box import build, find
+from harness.errors import TargetError
+from harness.fabric_remote import FabricRemote
+from harness.fleet import Fleet, Lease
+from harness.machine import Shape
+from harness.remote import Remote
+from harness.vagrant_machine import VagrantMachine
+from harness.virsh import LibvirtUnreachableError
+from harness.vmrun import VmRun
+
+#: The name of the run that this process belongs to.
+RUN: Final = "LAYERFS_VM_RUN"
+KIND: Final = "vagrant"
+#: Seconds for the guest to set its clock.
+_CLOCK: Final = 60.0
+#: Of the console's log, what is worth keeping as evidence.
+_CONSOLE: Final = 64 * 1024
+
+
+def check(box: str) -> str:
+    """Return the name of a box that there is a recipe for. Raises ConfigError."""
+    return boxrecipe.load(box).name
+
+
+class MachineRemote(FabricRemote):
+    """A remote to a disposable machine, which can also say what only its host sees."""
+
+    def __init__(self, machine: VagrantMachine, name: str) -> None:
+        super().__init__(machine.address, name=name)
+        self._machine = machine
+
+    def testimony(self) -> Mapping[str, str]:
+        """Return files of evidence: the serial console, and how a person gets in."""
+        said = self._machine.console_log()[-_CONSOLE:].decode(errors="backslashreplace")
+        state = "runs" if self._machine.is_running() else "does not run"
+        enter = f"# {self._machine.name} {state}; it goes with the run (see --keep-on-failure)\n"
+        return {"console.txt": said, "enter.txt": enter + self._machine.enter() + "\n"}
+
+
+class Session:
+    """A run of machines, begun here; a context manager. The last process to leave cleans up."""
+
+    def __init__(self, box: str, log: Callable[[str], None]) -> None:
+        """Build the box where it is missing, sweep what earlier runs left, and begin.
+
+        Raises ConfigError, BoxError or TargetError, and nothing is left then.
+        """
+        if find(box) is None:
+            log(f"the box {box} is built first; it is kept for later runs")
+            build(box, log)
+        self._run = VmRun.begin()
+        os.environ[RUN] = self._run.name
+
+    def keep(self) -> str:
+        """End the run, and leave its machines for a person; the next run takes them away.
+
+        Returns the run's name.
+        """
+        os.environ.pop(RUN, None)
+        self._run.abandon()
+        return self._run.name
+
+    def close(self) -> None:
+        """End the run, with all its machines, when the processes that it started have ended.
+
+        May be called twice. Raises TargetError when something does not go.
+        """
+        os.environ.pop(RUN, None)
+        self._run.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Source:
+    """This process's machine, from the first :meth:`connect` to :meth:`close`."""
+
+    def __init__(self, box: str, shape: Shape | None = None) -> None:
+        self._box = box
+        self._shape = Shape() if shape is None else shape
+        self._run: VmRun | None = None
+        self._lease: Lease | None = None
+        self._fleet: Fleet | None = None
+
+    def connect(self, make_ready: Callable[[Remote], None]) -> Remote:
+        """Return a remote to the machine, as it was when it was ready.
+
+        ``make_ready`` is given a machine that has just booted, and is saved as it is afterwards;
+        that is done once for each machine. Raises TargetError, or what ``make_ready`` raises.
+        """
+        fleet, machine = self._machine()
+        if not _restored(machine):
+            fleet.bring_up(machine)
+            with contextlib.closing(self._remote(machine)) as remote:
+                make_ready(remote)
+            machine.checkpoint()
+        return self._remote(machine)
+
+    def close(self) -> None:
+        """Give the machine back to the run, running as it is; may be called twice."""
+        lease, self._lease = self._lease, None
+        run, self._run = self._run, None
+        if lease is not None:
+            lease.release()
+        if run is not None:
+            run.leave()
+
+    def _machine(self) -> tuple[Fleet, VagrantMachine]:
+        if self._fleet is None:
+            box = find(self._box)
+            if box is None:
+                raise TargetError(
+                    f"the box {self._box} is not there: 'layerfs-conformance box build {self._box}'"
+                )
+            self._fleet = Fleet(self._begun(), box, self._shape, acceleration.probe(box.kernel))
+        if self._lease is None:
+            self._lease = self._fleet.lease()
+        return self._fleet, self._lease.machine
+
+    def _begun(self) -> VmRun:
+        if self._run is None:
+            name = os.environ.get(RUN)
+            self._run = VmRun.begin() if name is None else VmRun(name)
+        return self._run
+
+    def _remote(self, machine: VagrantMachine) -> MachineRemote:
+        remote = MachineRemote(machine, f"{KIND}:{self._box}")
+        try:
+            _set_clock(remote)
+        except BaseException:
+            remote.close()
+            raise
+        return remote
+
+
+def _set_clock(remote: Remote) -> None:
+    """Tell the guest the time: a restore turned it back, a boot under emulation is not exact."""
+    words = ["date", "--utc", "--set", f"@{time.time():.3f}"]
+    done = remote.run(words, timeout=_CLOCK, cwd="/")
+    if done.status != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise TargetError(f"{remote.name}: the clock cannot be set: {said}")
+
+
+def _restored(machine: VagrantMachine) -> bool:
+    """Put a machine back to its checkpoint; False when there is none, or it does not go back."""
+    try:
+        if not machine.is_ready:
+            return False
+        machine.restore()
+    except LibvirtUnreachableError:
+        raise
+    except TargetError:
+        return False  # it is made anew, and says more if that does not work either
+    return True
