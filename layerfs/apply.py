@@ -42,6 +42,8 @@ _INODE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _IMPLICIT_MODE: Final = 0o755
 #: So many files, symlinks and hardlinks are worth the start of helpers.
 _MANY: Final = 400
+#: The same, of a layer whose blob is known to be large.
+_SOME: Final = 64
 #: What only a bad name, or somebody else in the staging directory, can bring about.
 _PATH_ERRORS: Final = frozenset({
     errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT,
@@ -308,7 +310,7 @@ class _Applier(Inodes):
                 self._drain()
             return helpers
         self._small += 1
-        if self._small == _MANY:
+        if self._small == (_SOME if self._reader.is_large else _MANY):
             self._writers = self._started()
         return self._writers
 

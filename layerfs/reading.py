@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from layerfs.tarstream import TarReader
 
 _CHUNK: Final = 1 << 20
+#: Bytes of a blob that hold many files, or long ones.
+_LARGE: Final = 4 << 20
 
 #: What says that the content is bad, as opposed to the disk or the host.
 CONTENT_ERRORS: Final = (
@@ -122,7 +124,8 @@ def read_layer(
     ) as stream:
         try:
             if consume is not None:
-                consume(TarReader(stream, limits))
+                is_large = (expected.size or 0) >= _LARGE
+                consume(TarReader(stream, limits, is_large=is_large))
             found = stream.finish()
         except CONTENT_ERRORS as error:
             if expected.digest is not None or expected.size is not None:

@@ -2,9 +2,9 @@
 
 A layer of many small files costs more in system calls than in anything else, and one process can
 make only one at a time: Python's lock would let threads do little more. So ``apply``, once a layer
-has shown to be large, starts two helpers (``writer``), and hands to them what needs no decision any
-more: new files, symlinks and hardlinks, each with its directory. What may depend on them waits for
-``drain``. A directory belongs to one helper, which makes its entries in order.
+has shown to be large, starts one or two helpers (``writer``), and hands to them what needs no
+decision any more: new files, symlinks and hardlinks, each with its directory. What may depend on
+them waits for ``drain``. A directory belongs to one helper, which makes its entries in order.
 
 Content travels through shared memory, in segments that a helper gives back when it is done with
 them, requests and answers through pipes (``writer`` has their form). So at most
@@ -36,6 +36,7 @@ LARGEST: Final = 1 << 20
 _SEGMENTS: Final = 4
 #: Requests sent together. A pipe holds 64 KiB (pipe(7)), and half of that is on the way at a time.
 _TOGETHER: Final = 256
+#: At most.
 _HELPERS: Final = 2
 
 #: Its place in the archive, the path, and what is to be raised.
@@ -174,6 +175,15 @@ class _Helper:
         self._shared.close()
 
 
+def _of_use() -> int:
+    """Return how many helpers to start: one fewer than processors.
+
+    With two of each, the helpers waited for each other's locks in the file system, and it took a
+    tenth longer.
+    """
+    return max(1, min(_HELPERS, len(os.sched_getaffinity(0)) - 1))
+
+
 class Writers:
     """The helpers of one extraction, and which directory is whose."""
 
@@ -183,7 +193,7 @@ class Writers:
         self.failures: list[_Failure] = []
         self._helpers: list[_Helper] = []
         try:
-            for _ in range(_HELPERS):
+            for _ in range(_of_use()):
                 self._helpers.append(_Helper(root_fd, policy, self.failures))
         except BaseException:
             self.close(kill=True)

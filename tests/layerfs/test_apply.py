@@ -672,7 +672,7 @@ def test_what_others_put_into_a_replaced_directory_is_not_removed(root):
 
     class Meddling:
         chunks, read, read_into = source.chunks, source.read, source.read_into
-        limits = source.limits
+        limits, is_large = source.limits, False
 
         def __iter__(self):
             for member in source:

@@ -116,7 +116,7 @@ class Meddling:
         self._act = act
         self.chunks, self.read = self._source.chunks, self._source.read
         self.read_into = self._source.read_into
-        self.limits = self._source.limits
+        self.limits, self.is_large = self._source.limits, False
 
     def __iter__(self):
         for member in self._source:

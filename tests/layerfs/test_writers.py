@@ -34,9 +34,10 @@ from .test_apply import *  # noqa: F403 - every test of it, once more
 
 @pytest.fixture(autouse=True)
 def from_the_start(monkeypatch):
-    """Have even one entry made by helpers, on a machine of any size."""
+    """Have even one entry made by helpers, two of them, on a machine of any size."""
     monkeypatch.setattr(engine, "_MANY", 1)
     monkeypatch.setattr(command, "are_possible", lambda: True)
+    monkeypatch.setattr(writers, "_of_use", lambda: 2)
 
 
 def test_all_of_this_holds_in_a_user_namespace():
@@ -54,6 +55,26 @@ def children():
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     return [line for line in found.splitlines() if "layerfs.writer" in line]
+
+
+@pytest.mark.parametrize(("processors", "count"), [(1, 1), (2, 1), (3, 2), (64, 2)])
+def test_there_is_a_helper_for_each_processor_but_one(processors, count, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert writers._of_use() == count
+
+
+def test_a_layer_that_is_known_to_be_large_has_helpers_soon(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "_MANY", 10_000)
+    started = []
+    start = engine._Applier._started
+    monkeypatch.setattr(engine._Applier, "_started", lambda self: started.append(1) or start(self))
+    for is_large, folder in ((False, "a"), (True, "b")):
+        (tmp_path / folder).mkdir()
+        archive = reader(*(file(f"{n}") for n in range(engine._SOME)))
+        archive.is_large = is_large
+        extract_from(archive, tmp_path / folder)
+    assert len(started) == 1
 
 
 def many(count=900):
@@ -139,6 +160,7 @@ from layerfs import apply, command, writers
 from layerfs.errors import WriteFailedError
 apply._MANY = 1
 command.are_possible = lambda: True
+writers._of_use = lambda: 2
 limit = resource.getrlimit(resource.RLIMIT_FSIZE)
 start = writers.Writers.__init__
 def limited(self, *args):
@@ -180,7 +202,7 @@ def test_helpers_end_with_what_interrupts_the_extraction(root):
 
     class Cut:
         limits, chunks, read = source.limits, source.chunks, source.read
-        read_into = source.read_into
+        read_into, is_large = source.read_into, False
 
         def __iter__(self):
             for count, member in enumerate(source):
@@ -205,6 +227,7 @@ from tests.layerfs.test_writers import many
 from layerfs import apply, command, writers
 apply._MANY = 1
 command.are_possible = lambda: True
+writers._of_use = lambda: 2
 drain = writers.Writers.drain
 def killed(self):
     print(*(helper._process.pid for helper in self._helpers), flush=True)
