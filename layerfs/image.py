@@ -25,7 +25,6 @@ from layerfs.errors import (
     ValidationError,
     from_os_error,
 )
-from layerfs.export import architecture
 from layerfs.manifest import MAX_BYTES, Config, Descriptor, Index, Layout, Manifest, parse
 from layerfs.opening import Parts
 from layerfs.parallel import Wanted, add_all
@@ -219,6 +218,8 @@ def _leaves(source: Source, one: Descriptor, depth: int) -> Iterator[Descriptor]
 
 
 def _fits(one: Descriptor) -> bool:
+    from layerfs.export import architecture  # noqa: PLC0415 - where there is a choice, only
+
     ours = ("linux", architecture())
     return one.platform is not None and (one.platform.os, one.platform.architecture) == ours
 
