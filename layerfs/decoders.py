@@ -153,20 +153,37 @@ def _no_gzip(members: int, offset: int) -> DecompressionError:
 # --- zstd -----------------------------------------------------------------------------------------
 
 
-class _Walked:
-    """The blob as zstandard wants to read it, with its frames followed."""
+class _Frames:
+    """The blob as zstandard wants to read it, one frame at a time, each followed."""
 
     def __init__(self, pull: Pull) -> None:
         self._pull = pull
-        self._rest = b""
+        self._data = b""
+        self._at = 0  # what has been read of it: to cut it off would copy the rest for each frame
+        self._ended = True
         self.walker = FrameWalker()
 
-    def read(self, n: int) -> bytes:
-        if not self._rest:
-            self._rest = self._pull()
-            self.walker.feed(self._rest)
-        piece, self._rest = self._rest[:n], self._rest[n:]
-        return piece
+    def begin(self) -> bool:
+        """Go on to the next frame; False when there is none."""
+        self._ended = not self._has_more()
+        return not self._ended
+
+    def read(self, _n: int) -> bytes:
+        """Return bytes of the frame, none at its end, or that of the blob.
+
+        They may be more than zstandard asks for, which bears it, but no more than were pulled.
+        """
+        if self._ended or not self._has_more():
+            return b""
+        at = self._at
+        self._at = self.walker.feed(self._data, at)
+        self._ended = self.walker.whole
+        return self._data[at : self._at]
+
+    def _has_more(self) -> bool:
+        if self._at == len(self._data):
+            self._data, self._at = self._pull(), 0
+        return bool(self._data)
 
 
 def zstandard_module() -> Any:
@@ -182,18 +199,26 @@ def zstandard_module() -> Any:
 
 def _zstd(pull: Pull) -> Iterator[bytes]:
     zstandard = zstandard_module()
-    source = _Walked(pull)
+    frames = _Frames(pull)
+    walker = frames.walker
     # libzstd itself refuses frames that ask for more than 128 MiB of window.
-    reader = zstandard.ZstdDecompressor().stream_reader(
-        source, read_size=PIECE, read_across_frames=True, closefd=False
-    )
-    try:
-        while piece := reader.read(PIECE):
-            yield piece
-    except zstandard.ZstdError as fault:
-        where = f"before offset {source.walker.offset}"
-        raise DecompressionError(f"damaged blob: zstd, {where}: {fault}") from None
-    if not source.walker.frames:
+    decompressor = zstandard.ZstdDecompressor()
+    while frames.begin():
+        held = 0
+        reader = decompressor.stream_reader(frames, read_size=PIECE, closefd=False)
+        try:
+            while piece := reader.read(PIECE):
+                held += len(piece)
+                yield piece
+        except zstandard.ZstdError as fault:
+            where = f"before offset {walker.offset}"
+            raise DecompressionError(f"damaged blob: zstd, {where}: {fault}") from None
+        if walker.whole and walker.content not in {None, held}:
+            raise DecompressionError(
+                f"damaged blob: zstd, before offset {walker.offset}: a frame says that it holds "
+                f"{walker.content} bytes, and holds {held}"
+            )
+    if not walker.frames:
         raise DecompressionError("the blob is empty, not a zstd stream")
-    if not source.walker.whole:
-        raise DecompressionError(f"the zstd stream is cut short at offset {source.walker.offset}")
+    if not walker.whole:
+        raise DecompressionError(f"the zstd stream is cut short at offset {walker.offset}")

@@ -1,8 +1,9 @@
 """Where zstd frames begin and end, without decompressing them. No I/O.
 
 libzstd's streaming readers take a stream that stops in the middle of a frame for one that has
-ended. The frame format (RFC 8878, section 3.1) says exactly where frames end, so it is followed
-beside the decompression: block headers are read, their contents skipped.
+ended, and overlook a frame that holds less than it says when its last block is empty. The frame
+format (RFC 8878, section 3.1) says exactly where frames end and, mostly, how much they hold, so it
+is followed beside the decompression: block headers are read, their contents skipped.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _RESERVED: Final = 0x08
 _CHECKSUM: Final = 0x04
 _DICTIONARY_BYTES: Final = (0, 1, 2, 4)
 _SIZE_BYTES: Final = (0, 2, 4, 8)
+_TWO_BYTES_MORE: Final = 256
 _RLE: Final = 1
 _RESERVED_BLOCK: Final = 3
 
@@ -33,7 +35,9 @@ class FrameWalker:
         self.frames = 0  #: that have begun
         self._held = b""  # the beginning of the next header
         self._skip = 0  # bytes of content to pass over before it
+        self.content: int | None = None  #: bytes that the last frame holds, if it says so
         self._has_checksum = False
+        self._size_bytes = 0
         self._expect(4, self._magic)
 
     @property
@@ -41,15 +45,18 @@ class FrameWalker:
         """Whether every frame that began has ended."""
         return self._next == self._magic and not self._held and not self._skip
 
-    def feed(self, data: bytes) -> None:
-        """Go on by ``data``. DecompressionError where no frame or block can begin so."""
-        at = 0
-        while at < len(data):
+    def feed(self, data: bytes, at: int = 0) -> int:
+        """Go on by ``data`` from ``at`` on, to the end of a frame at most; return where that is.
+
+        DecompressionError where no frame or block can begin so.
+        """
+        end = len(data)
+        while at < end:
             if self._skip:
-                step = min(self._skip, len(data) - at)
+                step = min(self._skip, end - at)
                 self._skip -= step
             else:
-                step = min(self._need - len(self._held), len(data) - at)
+                step = min(self._need - len(self._held), end - at)
                 self._held += data[at : at + step]
                 if len(self._held) == self._need:
                     held, self._held = self._held, b""
@@ -58,6 +65,9 @@ class FrameWalker:
                     self.offset -= step
             at += step
             self.offset += step
+            if self.whole:
+                break
+        return at
 
     def _expect(self, need: int, then: Callable[[bytes], None]) -> None:
         self._need = need
@@ -76,6 +86,7 @@ class FrameWalker:
         self.frames += 1
 
     def _skippable(self, header: bytes) -> None:
+        self.content = 0
         self._skip = int.from_bytes(header, "little")
         self._expect(4, self._magic)
 
@@ -86,7 +97,17 @@ class FrameWalker:
         single = bool(flags & _SINGLE_SEGMENT)
         size_bytes = _SIZE_BYTES[flags >> 6] or int(single)
         self._has_checksum = bool(flags & _CHECKSUM)
-        self._skip = (not single) + _DICTIONARY_BYTES[flags & 3] + size_bytes
+        self._size_bytes = size_bytes
+        before = (not single) + _DICTIONARY_BYTES[flags & 3]
+        self._expect(before + size_bytes, self._sizes)
+        if not self._need:
+            self._sizes(b"")
+
+    def _sizes(self, header: bytes) -> None:
+        size = header[len(header) - self._size_bytes :]
+        # Two bytes say 256 less than they mean.
+        more = _TWO_BYTES_MORE if self._size_bytes == 2 else 0
+        self.content = int.from_bytes(size, "little") + more if size else None
         self._expect(3, self._block)
 
     def _block(self, header: bytes) -> None:

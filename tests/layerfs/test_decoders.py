@@ -157,3 +157,21 @@ def test_without_zstandard_zstd_is_unsupported(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
     with reader(io.BytesIO(b""), "zstd") as source, pytest.raises(UnsupportedError):
         source.read()
+
+
+@pytest.mark.parametrize("cut", [1, 7, 1 << 20])
+def test_a_zstd_frame_that_holds_less_than_it_says_is_refused_however_it_is_cut(cut):
+    # One empty raw block, the last (RFC 8878, 3.1.1.2): libzstd notices only when it has the frame
+    # in one piece.
+    liar = b"\x28\xb5\x2f\xfd\x20\x02\x01\x00\x00"
+    blob = zstandard.compress(content(1000)) + liar
+    pieces = iter([blob[at : at + cut] for at in range(0, len(blob), cut)])
+    with pytest.raises(DecompressionError, match="damaged blob: zstd"):
+        list(decoders.decode("zstd", lambda: next(pieces, b"")))
+
+
+def test_tens_of_thousands_of_tiny_zstd_frames_cost_no_quadratic_time():
+    """Each is read for itself: to cut it off what was pulled would move 30 GB."""
+    frame = zstandard.compress(b"x")
+    pieces = iter([frame * 60_000])
+    assert b"".join(decoders.decode("zstd", lambda: next(pieces, b""))) == b"x" * 60_000

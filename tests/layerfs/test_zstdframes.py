@@ -24,6 +24,12 @@ def frames() -> list[bytes]:
     return made
 
 
+def feed_all(walker, data):
+    at = 0
+    while at < len(data):
+        at = walker.feed(data, at)
+
+
 def skippable(magic: int, payload: bytes) -> bytes:
     return magic.to_bytes(4, "little") + len(payload).to_bytes(4, "little") + payload
 
@@ -60,7 +66,16 @@ def test_nothing_is_whole_but_has_no_frame():
 )
 def test_what_is_no_frame_is_refused_with_its_offset(data, words):
     with pytest.raises(DecompressionError, match=words):
-        FrameWalker().feed(data)
+        feed_all(FrameWalker(), data)
     walker = FrameWalker()
     with pytest.raises(DecompressionError, match=words):
         list(map(walker.feed, (data[at : at + 1] for at in range(len(data)))))
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 300, 65_791, 65_792, 70_000])
+@pytest.mark.parametrize("says", [True, False])
+def test_a_frame_says_how_much_it_holds(size, says):
+    walker = FrameWalker()
+    frame = zstandard.ZstdCompressor(write_content_size=says).compress(bytes(size))
+    assert walker.feed(frame + b"more") == len(frame)
+    assert walker.content == (size if says else None)
