@@ -1,7 +1,8 @@
 """What this machine can run, what it lacks, and the command that mends it.
 
 Nothing is guessed that can be tried: namespaces and mounts are made, in a child process which takes
-them with it. Nothing of the machine is changed.
+them with it. Nothing of the machine is changed. What disposable machines need is looked at by
+:mod:`harness.vmdoctor`.
 """
 
 from __future__ import annotations
@@ -15,40 +16,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from harness import target
+from harness import target, vmdoctor
 from harness.errors import HarnessError, RemoteError
-
-Status = Literal["ok", "lacking", "missing"]
+from harness.finding import Finding, install_command, sudo
 
 _TIMEOUT: Final = 30.0
-#: Install commands by package manager, and the packages whose names differ there.
-_MANAGERS: Final = {
-    "apt-get": ("apt-get install -y", {}),
-    "dnf": ("dnf install -y", {"uidmap": "shadow-utils"}),
-    "zypper": ("zypper install -y", {"uidmap": "shadow"}),
-    "pacman": ("pacman -S --noconfirm", {"uidmap": "shadow"}),
-    "apk": ("apk add", {"uidmap": "shadow-subids"}),
-}
 #: Hides the current folder below an empty file system, in the namespace only.
 _TMPFS: Final = 'mount -t tmpfs none . && cd "$PWD"'
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at.
-
-    ``status``: "ok"; "lacking", so that some cases are unsupported here; or "missing", so that the
-    local target cannot run. ``remedy`` is a command, or empty where nothing need be mended.
-    """
-
-    name: str
-    status: Status
-    found: str
-    remedy: str = ""
 
 
 def examine() -> list[Finding]:
@@ -65,7 +42,7 @@ def examine() -> list[Finding]:
         lambda: _tool("mmdebstrap", "builds the real image (as root, with apt)"),
         _local_target,
     )
-    return [look() for look in looks]
+    return [*(look() for look in looks), *vmdoctor.examine()]
 
 
 def able(findings: Sequence[Finding]) -> bool:
@@ -101,7 +78,7 @@ def _overlay() -> Finding:
         return Finding("overlayfs", "ok", "mounted one")
     if "overlay" in Path("/proc/filesystems").read_text().split():
         return Finding("overlayfs", "missing", failure, "mend the namespaces first")
-    return Finding("overlayfs", "missing", failure, _sudo("modprobe overlay"))
+    return Finding("overlayfs", "missing", failure, sudo("modprobe overlay"))
 
 
 def _namespace() -> Finding:
@@ -116,7 +93,7 @@ def _namespace() -> Finding:
     }
     for knob, (bad, good) in knobs.items():
         if _sysctl(knob) == bad:
-            return Finding(name, "missing", f"{knob} is {bad}", _sudo(f"sysctl -w {knob}={good}"))
+            return Finding(name, "missing", f"{knob} is {bad}", sudo(f"sysctl -w {knob}={good}"))
     return Finding(
         name, "missing", failure, "docker run --privileged, or a machine that permits unshare(2)"
     )
@@ -127,12 +104,14 @@ def _id_range() -> Finding:
     if os.geteuid() == 0:
         return Finding(name, "ok", "root has all ids")
     if shutil.which("newuidmap") is None:
-        return Finding(name, "lacking", "newuidmap is missing: only one id", _install("uidmap"))
+        return Finding(
+            name, "lacking", "newuidmap is missing: only one id", install_command("uidmap")
+        )
     user = pwd.getpwuid(os.geteuid()).pw_name
     for file in ("/etc/subuid", "/etc/subgid"):
         if not _listed(Path(file), user):
             command = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-            return Finding(name, "lacking", f"{file} has no range for {user}", _sudo(command))
+            return Finding(name, "lacking", f"{file} has no range for {user}", sudo(command))
     return Finding(name, "ok", f"newuidmap gives {user} a range")
 
 
@@ -160,7 +139,7 @@ def _tool(name: str, use: str) -> Finding:
     path = shutil.which(name)
     if path is not None:
         return Finding(name, "ok", path)
-    return Finding(name, "lacking", f"missing; it {use}", _install(name))
+    return Finding(name, "lacking", f"missing; it {use}", install_command(name))
 
 
 def _local_target() -> Finding:
@@ -197,14 +176,3 @@ def _sysctl(name: str) -> str | None:
         return Path("/proc/sys", *name.split(".")).read_text().strip()
     except OSError:
         return None
-
-
-def _install(package: str) -> str:
-    for manager, (command, names) in _MANAGERS.items():
-        if shutil.which(manager) is not None:
-            return _sudo(f"{command} {names.get(package, package)}")
-    return f"install {package} with this system's package manager"
-
-
-def _sudo(command: str) -> str:
-    return command if os.geteuid() == 0 else f"sudo {command}"

@@ -25,7 +25,7 @@ from harness.vmrun import VmRun
 #: Seconds that all the others may take to make their machines.
 _TURN: Final = 1800.0
 #: What a machine needs beside its memory, and at least of the disk: the box, and what cases write.
-_MEMORY_MARGIN_MIB: Final = 256
+MEMORY_MARGIN_MIB: Final = 256
 DISK_MIB: Final = 3072
 
 
@@ -72,7 +72,7 @@ class Fleet:
         machine.wait()
 
     def _check_room(self) -> None:
-        wanted, there = self._shape.memory_mib + _MEMORY_MARGIN_MIB, available_memory_mib()
+        wanted, there = self._shape.memory_mib + MEMORY_MARGIN_MIB, available_memory_mib()
         if there < wanted:
             raise TargetError(
                 f"another machine needs {wanted} MiB of memory, and {there} MiB are available: "

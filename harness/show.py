@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from harness.doctor import Finding
+from harness.finding import Finding
 from harness.mutants import Fate, Toll
 from harness.report import seconds
 from harness.results import CaseResult, Results

@@ -23,6 +23,8 @@ from harness.errors import TargetError
 #: Lines of a failed program's output that its error shows.
 _SHOWN: Final = 12
 _CANNOT_EXECUTE: Final = 127
+#: Where the administrator's programs are, for users whose PATH has not all of it.
+SBIN: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def run(
     try:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", *words],
-            env={**(os.environ if env is None else env), "LC_ALL": "C.UTF-8"},
+            env=_environment(os.environ if env is None else env),
             pass_fds=tuple(keep),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -89,3 +91,7 @@ def run(
     if process.returncode == _CANNOT_EXECUTE and "failed to execute" in stderr:
         raise TargetError(f"{words[0]} is missing here: 'layerfs-conformance doctor' says more")
     return Done(words, process.returncode, stdout, stderr)
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    return {**given, "PATH": f"{given.get('PATH', os.defpath)}:{SBIN}", "LC_ALL": "C.UTF-8"}

@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from harness import show
-from harness.doctor import Finding
+from harness.finding import Finding
 from harness.mutants import Fate, Toll
 
 from .outcomes import case, results

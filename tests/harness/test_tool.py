@@ -47,7 +47,8 @@ def test_the_environment_can_be_replaced(monkeypatch):
     monkeypatch.setenv("LEFT_OVER", "1")
     assert "LEFT_OVER=1" in tool.run(["env"], timeout=60).stdout
     told = tool.run(["env"], timeout=60, env={"PATH": os.environ["PATH"], "ONLY": "this"}).stdout
-    assert set(told.split()) == {f"PATH={os.environ['PATH']}", "ONLY=this", "LC_ALL=C.UTF-8"}
+    path = f"PATH={os.environ['PATH']}:{tool.SBIN}"
+    assert set(told.split()) == {path, "ONLY=this", "LC_ALL=C.UTF-8"}
 
 
 def test_it_dies_with_the_harness(tmp_path):
