@@ -80,19 +80,19 @@ class Driver:
         argv = ["sh", "-c", f'{words}; exec "$@"', "sh", *self.raw.config.command.argv]
         command = self.raw.config.command.model_copy(update={"argv": argv})
         config = self.raw.config.model_copy(update={"command": command})
-        other = Subject(self.host.remote, config, mode="call")
+        other = Subject(self.host.remote, config, mode="call", directory=self.raw.directory)
         return Driver(other, self.host, self.directory, self.store)
 
     def by(self, mode: Literal["session", "call"]) -> Driver:
         """Return the same store for further processes of the subject, run in one of two ways."""
-        other = Subject(self.host.remote, self.raw.config, mode=mode)
+        raw = self.raw
+        other = Subject(self.host.remote, raw.config, mode=mode, directory=raw.directory)
         return Driver(other, self.host, self.directory, self.store)
 
     def command(self, *words: str) -> tuple[list[str], dict[str, str]]:
         """Return the subject's command line with ``words``, and its part of the environment."""
-        config = self.raw.config
-        where = {"python": self.host.remote.python, "directory": str(config.directory)}
-        return [*config.argv(**where), *words], config.env(**where)
+        argv, env = self.raw.command()
+        return [*argv, *words], env
 
     def expect_service(self) -> None:
         """Make sure, when the case ends, that the store still serves, as after a refusal."""

@@ -56,6 +56,7 @@ def activate(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     # Workers of xdist are given the options as they now are, and may have another folder.
     config.option.output = str(settings.output)
+    config.option.target = settings.target
     config.option.image = None if settings.image is None else str(settings.image)
     config.pluginmanager.register(Judge(settings), JUDGE)
     if hasattr(config, "workerinput"):
@@ -79,10 +80,12 @@ def read(option: argparse.Namespace) -> Settings:
         raise ConfigError(
             f"{subject.name} does not claim the profile {stranger[0]!r}; it claims {claims}"
         )
+    where = target.check(option.target)
+    target.workers(where, getattr(option, "numprocesses", None) or 0, 0)
     return Settings(
         word=option.subject,
         subject=subject,
-        target=target.check(option.target),
+        target=where,
         profiles=demanded or tuple(subject.profiles),
         demanded=demanded,
         cases=frozenset(option.case),

@@ -14,6 +14,7 @@ from typing import Any, Final
 from harness import target
 from harness.config import SubjectConfig
 from harness.errors import ConfigError, HarnessError, SubjectFailure
+from harness.install import install
 from harness.ledger import Ledger, Mount, difference
 from harness.observe import Host
 from harness.protocol import PROTOCOL_VERSION, InfoResponse
@@ -50,6 +51,7 @@ class Bench:
         self._now: _Target | None = None
         self._idle: Idle | None = None
         self._info: InfoResponse | None = None
+        self._directory = ""  # of the subject, on the target
         self._unfit: HarnessError | None = None
         self.made_in = 0.0
 
@@ -114,7 +116,8 @@ class Bench:
             self.discard()
 
     def _introduced(self, remote: Remote) -> InfoResponse:
-        subject = Subject(remote, self._config, mode="call")
+        self._directory = install(remote, self._config)
+        subject = Subject(remote, self._config, mode="call", directory=self._directory)
         try:
             info = subject.call("info")
         except SubjectFailure as error:
@@ -159,7 +162,9 @@ class Bench:
         """
         remote = self._target().remote
         session, self._idle = self._idle, None
-        return Subject(remote, self._config, mode=self._mode, session=session)
+        return Subject(
+            remote, self._config, mode=self._mode, directory=self._directory, session=session
+        )
 
     def give_back(self, subject: Subject) -> None:
         """Keep the subject's session for the next one."""

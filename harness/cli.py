@@ -35,6 +35,7 @@ from harness import (
     schemas,
     show,
 )
+from harness import target as target_kinds
 from harness.bench import Bench, SubjectUnfitError
 from harness.catalogue import Entry
 from harness.config import CONFORMANCE, SUBJECTS
@@ -42,7 +43,6 @@ from harness.errors import HarnessError
 from harness.plugin import DEFAULT_OUTPUT
 from harness.protocol import PROTOCOL_VERSION
 from harness.results import SUITE_VERSION, ResultsError, load
-from harness.target import check
 from harness.wording import counted, first_line, source_url, visible, word
 
 PROGRAM: Final = "layerfs-conformance"
@@ -94,8 +94,8 @@ _Image = Annotated[
 _Format = Annotated[Format, typer.Option("--format", help="For people, or for machines.")]
 
 
-def _workers(asked: int | None) -> int:
-    return max(2, os.cpu_count() or 2) if asked is None else asked
+def _workers(target: str, asked: int | None) -> int:
+    return target_kinds.workers(target, asked, max(2, os.cpu_count() or 2))
 
 
 @app.command()
@@ -141,6 +141,7 @@ def run(  # noqa: PLR0917 - typer calls it by keyword
             keyword=keyword,
         )
     )
+    count = _workers(settings.target, workers)
     out = show.console()
     try:
         # Before two hundred cases say it: is there a target, and does the subject start at all?
@@ -151,12 +152,12 @@ def run(  # noqa: PLR0917 - typer calls it by keyword
     request = runner.Request(
         subject=subject,
         output=settings.output,
-        target=target,
+        target=settings.target,
         profiles=settings.demanded,
         cases=sorted(settings.cases),
         keyword=keyword,
         image=settings.image,
-        workers=_workers(workers),
+        workers=count,
         mode=settings.mode,
         keep_evidence=keep_evidence,
     )
@@ -277,7 +278,8 @@ def kill(
     Runs every mutant against the cases of the clauses that it names. With all mutants, each MUST
     clause must have a case that killed one.
     """
-    check(target)
+    where = target_kinds.check(target)
+    count = max(1, _workers(where, workers))
     chosen = mutants.find(names or [])
     if not chosen:
         _complain(f"there are no mutants in {mutants.FOLDER}")
@@ -287,9 +289,9 @@ def kill(
     toll = mutants.run(
         chosen,
         clauses,
-        workers=max(1, _workers(workers)),
+        workers=count,
         told=lambda fate: show.fate(out, fate),
-        target=target,
+        target=where,
         image=None if image is None else activation.image_layout(str(image)),
     )
     if names:

@@ -85,7 +85,12 @@ class Timeouts(_Table):
 
 
 class Install(_Table):
-    """What makes the host ready: distribution packages, files to upload, commands to run."""
+    """What makes a host ready that has not this machine's files (:mod:`harness.install`).
+
+    ``packages`` must be there; ``upload`` names files and folders, relative to this folder, which
+    lie on the host as they lie here, relative to one another and to this folder; ``run`` are
+    commands.
+    """
 
     packages: list[Text] = []
     upload: list[Text] = []
@@ -136,15 +141,22 @@ class SubjectConfig(_Table):
     expected_failures: list[ExpectedFailure] = []
     mutant: Mutant | None = None
     _directory: Path = PrivateAttr()
+    _bases: tuple[Path, ...] = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Remember where the file lies; only :func:`load` makes one of these."""
-        self._directory = context["directory"]
+        """Remember where the files lie; only :func:`load` makes one of these."""
+        self._directory, *bases = context["folders"]
+        self._bases = tuple(bases)
 
     @property
     def directory(self) -> Path:
         """The folder that the file lies in, on this machine."""
         return self._directory
+
+    @property
+    def bases(self) -> tuple[Path, ...]:
+        """The folders of its base, of that one's base, and so on, on this machine."""
+        return self._bases
 
     def declares(self, *capabilities: str) -> bool:
         """Say whether the subject declares all of these capabilities."""
@@ -152,11 +164,11 @@ class SubjectConfig(_Table):
 
     def argv(self, *, python: str, directory: str) -> list[str]:
         """Return the command with its placeholders filled in; nothing is appended yet."""
-        return [_fill(part, python, directory) for part in self.command.argv]
+        return [fill(part, python, directory) for part in self.command.argv]
 
     def env(self, *, python: str, directory: str) -> dict[str, str]:
         """Return what is added to the environment, with its placeholders filled in."""
-        return {name: _fill(value, python, directory) for name, value in self.command.env.items()}
+        return {name: fill(value, python, directory) for name, value in self.command.env.items()}
 
     def expected_failure(self, clause: str, case: str) -> ExpectedFailure | None:
         """Return the entry that covers this case, if there is one."""
@@ -166,11 +178,12 @@ class SubjectConfig(_Table):
 def load(directory: Path | str) -> SubjectConfig:
     """Read ``directory/subject.toml`` and its bases. Raises ConfigError, one line."""
     folder = Path(directory).resolve()
-    merged = _read_with_base(folder, [])
+    folders: list[Path] = []
+    merged = _read_with_base(folder, folders)
     merged.setdefault("name", folder.name)
     file = folder / FILE_NAME
     try:
-        config = SubjectConfig.model_validate(merged, context={"directory": folder})
+        config = SubjectConfig.model_validate(merged, context={"folders": folders})
     except ValidationError as error:
         raise ConfigError(_one_line(file, error)) from None
     for index, capability in enumerate(config.capabilities):
@@ -200,22 +213,25 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _read_with_base(folder: Path, chain: list[Path]) -> dict[str, Any]:
-    """Return the raw tables of ``folder``, over those of its base."""
+    """Return the raw tables of ``folder``, over those of its base; both are added to ``chain``."""
     file = folder / FILE_NAME
     if folder in chain:
         circle = " -> ".join(one.name for one in [*chain, folder])
         raise ConfigError(f"{file}: base: leads back to itself: {circle}")
     own = _read(file)
+    chain.append(folder)
     base = own.get("base")
     if base is None:
         return own
     if not isinstance(base, str) or not (folder / base / FILE_NAME).is_file():
         raise ConfigError(f"{file}: base: {base!r} is no folder with a {FILE_NAME}")
-    inherited = _read_with_base((folder / base).resolve(), [*chain, folder])
+    inherited = _read_with_base((folder / base).resolve(), chain)
     for never in ("name", "mutant", "base"):
         inherited.pop(never, None)
     if isinstance(inherited.get("command"), dict):
         inherited["command"] = _replace_dir(inherited["command"], f"{{dir}}/{base}")
+    if isinstance(inherited.get("install"), dict):
+        inherited["install"] = _moved_install(inherited["install"], base)
     return _merge(inherited, own)
 
 
@@ -249,8 +265,19 @@ def _replace_dir(value: Any, replacement: str) -> Any:
     return value
 
 
-def _fill(text: str, python: str, directory: str) -> str:
+def fill(text: str, python: str, directory: str) -> str:
+    """Return a word of ``[command]`` or ``[install]`` with its placeholders filled in."""
     return text.replace("{python}", python).replace("{dir}", directory)
+
+
+def _moved_install(install: dict[str, Any], base: str) -> dict[str, Any]:
+    """Return the base's ``[install]`` as it reads from here; what is malformed is left so."""
+    moved = _replace_dir(install, f"{{dir}}/{base}")
+    if isinstance(moved.get("upload"), list):
+        moved["upload"] = [
+            f"{base}/{path}" if isinstance(path, str) and path else path for path in moved["upload"]
+        ]
+    return dict(moved)
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

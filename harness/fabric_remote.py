@@ -49,7 +49,6 @@ class FabricRemote(PipeRemote):
     itself as soon as it notices.
     """
 
-    shares_files = False
     patience = SILENCE + 5.0
 
     def __init__(
@@ -106,6 +105,7 @@ class FabricRemote(PipeRemote):
             raise
         hello = self._link.hello
         self.workdir: str = hello["workdir"]
+        self.installs: str | None = hello["installs"]
         self.facts: Mapping[str, Any] = {"target": self.name, **hello["facts"]}
         self._environment = hello["environment"]
         if hello["python"] is None:

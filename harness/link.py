@@ -89,7 +89,9 @@ class Link(Mux):
         self.hello = self._greet()
 
     def _greet(self) -> dict[str, Any]:
-        self._greeted.wait(_TIMEOUT)
+        for _ in range(int(_TIMEOUT)):  # a second at a time: only those count in which we run
+            if self._greeted.wait(1.0):
+                break
         hello = self._hello
         if hello is not None and "facts" in hello:
             return hello

@@ -35,7 +35,7 @@ class LocalRemote(PipeRemote):
     """
 
     name = "local"
-    shares_files = True
+    installs: str | None = None
     _obituary = "the local target has died"
 
     def __init__(self) -> None:

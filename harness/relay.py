@@ -27,6 +27,8 @@ MODULES: Final = (
 )  # fmt: skip
 #: Where targets are made: on disk, so that they outlive nothing, and away from what /tmp clears.
 PARENT: Final = "/var/tmp"  # noqa: S108 - each target has a directory of its own there
+#: What subjects need stays there from one target to the next, where commands run on the host.
+INSTALLS: Final = "/var/lib/layerfs-conformance"
 #: Where programs are, for users whose PATH has not all of it.
 _PATHS: Final = (
     "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin",
@@ -149,6 +151,7 @@ def main(package: str, inherited: int, settings: str) -> None:
     relay.say(HELLO, {
         "facts": site.facts,
         "workdir": site.workdir,
+        "installs": INSTALLS if direct else f"{site.workdir}/installed",
         "environment": environment(site.workdir),
         "python": next(pythons, None),
     })  # fmt: skip

@@ -104,12 +104,13 @@ class Remote(Protocol):
 
     ``name`` is that of the target (``"local"``); ``python`` an interpreter on the host for what the
     subject runs, ``workdir`` an absolute path there, private to this remote and gone after
-    ``close``; ``facts`` what only the transport knows of the host, in JSON types. ``shares_files``
-    says that the host sees the files of this machine, at their paths.
+    ``close``; ``facts`` what only the transport knows of the host, in JSON types. ``installs`` is a
+    path there, perhaps missing, for what subjects need; None where the host has this machine's
+    files, at their paths.
     """
 
     name: str
-    shares_files: bool
+    installs: str | None
     python: str
     workdir: str
     facts: Mapping[str, Any]

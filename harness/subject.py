@@ -91,9 +91,8 @@ class Subject:
         self.mode: Mode = mode if config.declares("session") else "call"
         self.timeout = config.timeouts.call if timeout is None else timeout
         self.transcript: list[Exchange] = []
-        where = {"python": remote.python, "directory": directory or str(config.directory)}
-        self._argv = config.argv(**where)
-        self._env = config.env(**where)
+        self.directory = directory or str(config.directory)
+        self._argv, self._env = self.command()
         self._declared = frozenset(config.capabilities)
         self._session: Channel | None = None if session is None else session.channel
         self._turn = threading.Lock()
@@ -126,6 +125,11 @@ class Subject:
         channel.send_line(_encode(request), self.timeout)
         channel.close_input()
         return pending
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        """Return the command line, to which words are appended, and what is added to env."""
+        where = {"python": self.remote.python, "directory": self.directory}
+        return self.config.argv(**where), self.config.env(**where)
 
     @property
     def session_pid(self) -> int | None:
