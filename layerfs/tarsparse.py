@@ -13,7 +13,7 @@ from typing import Final
 
 from layerfs.errors import LimitExceededError
 from layerfs.paxrecords import Record, decimal
-from layerfs.tarfields import BLOCK, Damage, number
+from layerfs.tarfields import BLOCK, Damage, number, positive
 
 Map = list[tuple[int, int]]
 
@@ -41,7 +41,7 @@ def old_gnu(block: bytes, more: Callable[[], bytes], most: int) -> tuple[Map, in
     """Return the map and real size of a typeflag "S" header; ``more`` reads the next block."""
     entries: Map = []
     going = _old_entries(block, _HEADER_ENTRIES, entries)
-    real_size = number(block[_HEADER_REAL_SIZE])
+    real_size = positive(block[_HEADER_REAL_SIZE], "the real size")
     limit(len(entries), most)
     follow = block[_HEADER_MORE]
     while follow:

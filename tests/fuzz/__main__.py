@@ -13,7 +13,6 @@ import importlib.util
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -132,7 +131,6 @@ def main() -> int:
     if lines := lacking(wanted):
         sys.stdout.write("\n".join(lines) + "\n")
         return 2
-    shutil.rmtree(BUILD / "found", ignore_errors=True)
     with ThreadPoolExecutor(chosen.jobs) as pool:
         results = list(pool.map(lambda name: run(name, chosen.seconds, chosen.keep), wanted))
     return tell(results)

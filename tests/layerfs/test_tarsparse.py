@@ -50,6 +50,11 @@ def test_the_old_gnu_map_ends_at_an_empty_entry():
     assert tarsparse.old_gnu(header, next_block, MOST) == ([(0, 512)], 1024)
 
 
+def test_a_negative_real_size_is_damage():
+    with pytest.raises(Damage, match="the real size -1 is not between"):
+        tarsparse.old_gnu(old_header(real=b"\xff" * 12), blocks(b"")[0], MOST)
+
+
 def test_an_endless_old_gnu_map_is_refused_by_limit():
     header = old_header(*[(0, 1)] * 4, more=True, real=octal(1, 12))
     with pytest.raises(LimitExceededError) as caught:
