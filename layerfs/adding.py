@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from layerfs import descriptor
 from layerfs import digest as digests
-from layerfs.errors import LayerFSError, PathError, ValidationError, from_os_error
+from layerfs.earlysync import meanwhile
+from layerfs.errors import PathError, ValidationError, from_os_error
 from layerfs.opening import Parts
 from layerfs.reading import Expected, Reading, Tee, read_layer
 from layerfs.records import Layer
@@ -173,7 +173,7 @@ def _published(
         blob_bytes = parts.blobs.usage(operation.blob)
     if has_blob or ingest.done:
         operation.intend("add", digest=made.digest, diff_id=made.diff_id)
-        with _syncing(operation):
+        with meanwhile(operation.sync):
             if ingest.done and ingest.tree_bytes is None:
                 ingest.tree_bytes = disk_usage(operation.tree)
     with parts.lock():
@@ -192,27 +192,6 @@ def _published(
             if not has_tree:
                 parts.meta.put_tree(made.diff_id, ingest.tree_bytes or 0)
         return parts.meta.layer(made.digest)
-
-
-@contextmanager
-def _syncing(operation: Operation) -> Iterator[None]:
-    """Sync all of the operation while the block runs; raises what ``Operation.sync`` raises."""
-    failed: list[LayerFSError] = []
-
-    def sync() -> None:
-        try:
-            operation.sync()
-        except LayerFSError as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=sync, name="layerfs-sync")
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-    if failed:
-        raise failed[0]
 
 
 def _publish_tree(parts: Parts, operation: Operation, diff_id: str, *, recorded: bool) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from layerfs import syscalls
+from layerfs.errors import LayerFSError
 
 #: A sync is begun each time that so many bytes more have been written.
 EVERY: Final = 32 << 20
@@ -54,3 +56,24 @@ class EarlySync:
             self._wanted.clear()
             with contextlib.suppress(OSError):
                 syscalls.syncfs(self._fd)
+
+
+@contextlib.contextmanager
+def meanwhile(sync: Callable[[], None]) -> Iterator[None]:
+    """Sync while the block runs; raises what ``sync`` raises, a LayerFSError, after the block."""
+    failed: list[LayerFSError] = []
+
+    def run() -> None:
+        try:
+            sync()
+        except LayerFSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="layerfs-sync")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]

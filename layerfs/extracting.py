@@ -20,6 +20,7 @@ from layerfs import syscalls
 from layerfs.adding import opened
 from layerfs.backends import Features
 from layerfs.backends.overlay import OverlayBackend
+from layerfs.earlysync import meanwhile
 from layerfs.errors import LayerFSError, from_os_error
 from layerfs.limits import Limits
 from layerfs.reading import Expected, Reading, Tee, read_layer
@@ -73,11 +74,16 @@ def extract(setup: Setup) -> Extracted:
         syncing = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         with Tee(raw, wanted, Path(setup.blob), progress=_Progress()) as tee:
             found = read_layer(tee, wanted, ingest, limits)
-    try:
-        syscalls.syncfs(syncing)
-    except OSError as error:
-        raise from_os_error(error, "syncing", setup.tree) from error
-    return Extracted(found.digest, found.diff_id, found.size, disk_usage(tree))
+
+    def sync() -> None:
+        try:
+            syscalls.syncfs(syncing)
+        except OSError as error:
+            raise from_os_error(error, "syncing", setup.tree) from error
+
+    with meanwhile(sync):
+        usage = disk_usage(tree)
+    return Extracted(found.digest, found.diff_id, found.size, usage)
 
 
 class _Progress:
