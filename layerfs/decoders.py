@@ -171,7 +171,9 @@ class _Frames:
     def read(self, _n: int) -> bytes:
         """Return bytes of the frame, none at its end, or that of the blob.
 
-        They may be more than zstandard asks for, which bears it, but no more than were pulled.
+        They may be more than zstandard asks for, which bears it, but no more than were pulled. The
+        header comes alone: libzstd decodes a frame that it has in one piece in another way, which
+        accepts and refuses other frames.
         """
         if self._ended or not self._has_more():
             return b""

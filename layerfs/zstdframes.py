@@ -38,6 +38,7 @@ class FrameWalker:
         self.content: int | None = None  #: bytes that the last frame holds, if it says so
         self._has_checksum = False
         self._size_bytes = 0
+        self._pausing = False
         self._expect(4, self._magic)
 
     @property
@@ -46,9 +47,10 @@ class FrameWalker:
         return self._next == self._magic and not self._held and not self._skip
 
     def feed(self, data: bytes, at: int = 0) -> int:
-        """Go on by ``data`` from ``at`` on, to the end of a frame at most; return where that is.
+        """Go on by ``data`` from ``at`` on; return how far that was.
 
-        DecompressionError where no frame or block can begin so.
+        It is to the end of a frame, or of a frame's header, at most. DecompressionError where no
+        frame or block can begin so.
         """
         end = len(data)
         while at < end:
@@ -65,7 +67,8 @@ class FrameWalker:
                     self.offset -= step
             at += step
             self.offset += step
-            if self.whole:
+            if self.whole or self._pausing:
+                self._pausing = False
                 break
         return at
 
@@ -108,6 +111,7 @@ class FrameWalker:
         # Two bytes say 256 less than they mean.
         more = _TWO_BYTES_MORE if self._size_bytes == 2 else 0
         self.content = int.from_bytes(size, "little") + more if size else None
+        self._pausing = True
         self._expect(3, self._block)
 
     def _block(self, header: bytes) -> None:

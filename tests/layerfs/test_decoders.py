@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from base64 import b64decode
 from contextlib import suppress
 
 import pytest
@@ -168,6 +169,17 @@ def test_a_zstd_frame_that_holds_less_than_it_says_is_refused_however_it_is_cut(
     pieces = iter([blob[at : at + cut] for at in range(0, len(blob), cut)])
     with pytest.raises(DecompressionError, match="damaged blob: zstd"):
         list(decoders.decode("zstd", lambda: next(pieces, b"")))
+
+
+def test_a_zstd_frame_is_read_in_the_same_way_however_it_is_cut():
+    """libzstd 1.5.7 refuses this frame in one piece, and takes it in several, as zstd -d does."""
+    blob = b64decode(
+        "KLUv/aRADQMAVAAAEAAAAQD7/znAAgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQAAAAA"
+        "AANqCADE6XRw"
+    )
+    for cut in (1, 3, 1 << 20):
+        pieces = iter([blob[at : at + cut] for at in range(0, len(blob), cut)])
+        assert len(b"".join(decoders.decode("zstd", lambda: next(pieces, b"")))) == 200_000  # noqa: B023
 
 
 def test_tens_of_thousands_of_tiny_zstd_frames_cost_no_quadratic_time():

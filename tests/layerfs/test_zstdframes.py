@@ -43,7 +43,7 @@ def test_a_stream_is_whole_exactly_between_frames(step):
         for at in range(0, len(frame), step):
             if at:
                 assert not walker.whole
-            walker.feed(frame[at : at + step])
+            feed_all(walker, frame[at : at + step])
         assert walker.whole
         assert walker.frames == count
     assert walker.offset == sum(map(len, made))
@@ -77,5 +77,9 @@ def test_what_is_no_frame_is_refused_with_its_offset(data, words):
 def test_a_frame_says_how_much_it_holds(size, says):
     walker = FrameWalker()
     frame = zstandard.ZstdCompressor(write_content_size=says).compress(bytes(size))
-    assert walker.feed(frame + b"more") == len(frame)
+    header = walker.feed(frame + b"more")
+    assert 5 <= header < len(frame) - 2
+    assert not walker.whole
+    assert walker.feed(frame + b"more", header) == len(frame)
+    assert walker.whole
     assert walker.content == (size if says else None)
