@@ -13,7 +13,6 @@ configuration of fabric's. The host must have the very key that its address name
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from typing import Any, Final
 import fabric
 import paramiko
 from fabric import Connection
+from paramiko.pkey import UnknownKeyType
 
 from harness.address import Address
 from harness.errors import RemoteError, TargetError
@@ -85,7 +85,6 @@ class FabricRemote(PipeRemote):
         released, self._released = self._released, lambda: None
         try:
             if link is not None:
-                self._last_words = link.reason or f"the connection to {self.address} is closed"
                 link.close()
         finally:
             self._drop()
@@ -168,7 +167,7 @@ def _host_key(address: Address) -> tuple[str, paramiko.PKey]:
     kind, _, rest = address.host_key.strip().partition(" ")
     try:
         return kind, paramiko.PKey.from_type_string(kind, base64.b64decode(rest.split(" ")[0]))
-    except (paramiko.SSHException, binascii.Error, ValueError, IndexError) as error:
+    except (UnknownKeyType, paramiko.SSHException, ValueError) as error:
         raise TargetError(
             f"{address}: the host key {address.host_key!r} is none ({error}); it is the content of "
             "/etc/ssh/ssh_host_ed25519_key.pub there"

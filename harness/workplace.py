@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import glob
 import os
+import signal
 import tempfile
 
 from harness import census, kernel, treewalk
@@ -64,9 +65,26 @@ def sweep(parent: str) -> None:
             descriptor = lock(directory)
             if descriptor is not None:
                 try:
+                    _end_users(directory)
                     clear(directory)
                 finally:
                     os.close(descriptor)
+
+
+def _end_users(directory: str) -> None:
+    """Kill what was started there and outlived all that would have ended it.
+
+    Each process of a target has a TMPDIR in it (environ(7)), unless it has given that up.
+    """
+    mark = f"TMPDIR={directory}/".encode()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            # Gone meanwhile, or somebody else's.
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{name}/environ", "rb") as file:
+                    variables = file.read().split(b"\0")
+                if any(variable.startswith(mark) for variable in variables):
+                    os.kill(int(name), signal.SIGKILL)
 
 
 def clear(directory: str) -> None:
