@@ -43,7 +43,7 @@ _NEEDS: Final = {
     "tar": "tar",
 }
 #: Bytes that a build takes at its peak, measured, and some more.
-_ROOM: Final = 6 << 30
+_ROOM: Final = 3 << 30
 #: Wheels for any of these run on the guests' C library.
 _PLATFORMS: Final = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 #: Debian's dpkg unpacks none of this: half of all files, and read by nobody.

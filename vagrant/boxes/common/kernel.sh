@@ -36,17 +36,18 @@ depmod -b /keep "$release"
 tar -C /keep/lib -cf /out/modules.tar modules
 
 initrd=/out/initrd
-mkdir -p $initrd/bin $initrd/dev $initrd/proc $initrd/root $initrd/modules
+mkdir -p $initrd/bin $initrd/dev $initrd/proc $initrd/sys $initrd/root $initrd/seed $initrd/modules
 cp /bin/busybox $initrd/bin/
-cp /recipe/initrd/init $initrd/init
-chmod 755 $initrd/init
+cp /recipe/initrd/* $initrd/
+chmod 755 $initrd/init $initrd/bound
 modules=$(needed $2)
 for file in $modules; do
     name=$(basename "$file" | sed 's/\.ko.*/.ko/')
     cp "$(find /keep -name "$name")" "$initrd/modules/$name"
     echo "$name" >> $initrd/modules/order
 done
-[ -e $initrd/modules/order ] || : > $initrd/modules/order
+awk '!/^#/ { split(substr($3, 2), n, ":"); print $2, substr($3, 1, 1), n[1], n[2] }' \
+    "/keep$tree/modules.devname" > $initrd/modules/nodes
 (cd $initrd && find . | sort | busybox cpio -o -H newc) > /out/initrd.img
 rm -r $initrd
 cp "/boot/vmlinuz-$release" /out/vmlinuz
