@@ -160,7 +160,7 @@ class Ingest:
 
     def __call__(self, reader: TarReader) -> None:
         """Extract; what was extracted by a failed call before is deleted first."""
-        self._backend.ingest(reader, self._operation.new_tree())
+        self.tree_bytes = self._backend.ingest(reader, self._operation.new_tree())
         self.done = True
 
 

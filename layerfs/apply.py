@@ -40,6 +40,8 @@ LayerPath = bytes
 _INODE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _IMPLICIT_MODE: Final = 0o755
+#: Of st_blocks, stat(2).
+_BLOCK: Final = 512
 #: So many files, symlinks and hardlinks are worth the start of helpers.
 _MANY: Final = 400
 #: The same, of a layer whose blob is known to be large.
@@ -84,6 +86,8 @@ class ApplyReport:
     whiteouts: list[LayerPath] = field(default_factory=list)
     #: (path, reason) of what this host cannot store and the options allow to leave out.
     skipped: list[tuple[LayerPath, str]] = field(default_factory=list)
+    #: Bytes that all of it takes on disk (st_blocks). None: something was made and removed again.
+    disk_usage: int | None = None
 
 
 def apply(reader: TarReader, root_fd: int, *, options: ApplyOptions | None = None) -> ApplyReport:
@@ -106,6 +110,7 @@ class _Applier(Inodes):
         self._handles = Handles(root_fd)
         self._fd = self._handles.fd
         self._absent: set[Node] = set()  #: in the tree, but left out on disk
+        self._has_removed = False
         self._early = EarlySync(root_fd)
         self._writers: writers.Writers | None = None
         self._small = 0  #: files, symlinks and hardlinks so far
@@ -133,6 +138,8 @@ class _Applier(Inodes):
         self._report.whiteouts.sort()
         self._report.implicit = self._tree.implicit()
         self._report.opaque_root = self._tree.root.opaque
+        if not self._has_removed:
+            self._report.disk_usage = self._blocks * _BLOCK
         return self._report
 
     def _extract(self) -> None:
@@ -148,6 +155,7 @@ class _Applier(Inodes):
         self._drain()
         if self._writers is not None:
             self._skipped += self._writers.left_out
+            self._blocks += self._writers.blocks
         self._tree.settle()
         self._make_implicit()
         self._finish_directories()
@@ -273,6 +281,7 @@ class _Applier(Inodes):
             if stat.S_IFMT(status.st_mode) != kind or status.st_rdev != device:
                 raise OSError(errno.EEXIST, "somebody replaced it meanwhile")
             self._set_metadata(b"/proc/self/fd/%d" % fd, member)
+            self._blocks += os.fstat(fd).st_blocks
         finally:
             os.close(fd)
 
@@ -283,6 +292,7 @@ class _Applier(Inodes):
 
     def _remove(self, parent: Directory, name: bytes, old: Node) -> None:
         """Delete what this layer put at ``name``, and nothing else: ENOTEMPTY otherwise."""
+        self._has_removed = True
         self._drain()
         if not isinstance(old, Directory):
             if old not in self._absent:
@@ -346,6 +356,8 @@ class _Applier(Inodes):
             for name in whiteouts:
                 self._path = directory.path(name)
                 os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
+                self._count(fd, name)
             self._path = member.name
             self._set_metadata(fd, member, opaque=directory.opaque)
+            self._blocks += os.fstat(fd).st_blocks
             self._handles.close(directory)

@@ -66,8 +66,10 @@ def extract(setup: Setup) -> Extracted:
     limits = None if setup.limits is None else Limits(**setup.limits)
     wanted, tree = Expected(**setup.expected), Path(setup.tree)
 
+    measured: list[int | None] = []
+
     def ingest(reader: TarReader) -> None:
-        backend.ingest(reader, tree)
+        measured.append(backend.ingest(reader, tree))
 
     with opened(setup.source) as raw:
         # As old as the writing, so that an error of writing back is reported.
@@ -82,7 +84,9 @@ def extract(setup: Setup) -> Extracted:
             raise from_os_error(error, "syncing", setup.tree) from error
 
     with meanwhile(sync):
-        usage = disk_usage(tree)
+        usage = measured[-1]
+        if usage is None:
+            usage = disk_usage(tree)
     return Extracted(found.digest, found.diff_id, found.size, usage)
 
 

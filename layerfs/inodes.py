@@ -62,6 +62,7 @@ class Inodes:
         self._path = b"."
         #: (path, reason) of what was left out.
         self._skipped: list[tuple[bytes, str]] = []
+        self._blocks = 0  # that all inodes made so far take on disk, of 512 bytes each
 
     def _create(
         self,
@@ -83,6 +84,7 @@ class Inodes:
                 os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
             else:
                 self._set_metadata(fd, member)
+            self._blocks += os.fstat(fd).st_blocks
         finally:
             os.close(fd)
 
@@ -99,6 +101,11 @@ class Inodes:
             )
         times = (member.mtime_ns, member.mtime_ns)
         os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)
+        self._count(parent, name)
+
+    def _count(self, parent: int, name: bytes) -> None:
+        """Add the blocks of a new inode."""
+        self._blocks += os.stat(name, dir_fd=parent, follow_symlinks=False).st_blocks
 
     def _set_metadata(
         self, target: int | bytes, member: Attributes, *, opaque: bool = False

@@ -79,10 +79,12 @@ class Writer(Inodes):
         self._failed = False
 
     def carry_out(self, segment: int, requests: list[tuple[Any, ...]]) -> tuple[Any, ...]:
-        """Return (failure, what was left out), of which each names requests by their place.
+        """Return (failure, what was left out, blocks of 512 bytes that were used).
 
-        A failure is None or (place, what a LayerFSError told or None, errno, message).
+        The first two name requests by their place. A failure is None or (place, what a LayerFSError
+        told or None, errno, message).
         """
+        self._blocks = 0
         left_out: list[tuple[int, str]] = []
         base = segment * self._segment
         for at, request in enumerate(requests):
@@ -92,14 +94,14 @@ class Writer(Inodes):
                 self._make(base, request)
             except LayerFSError as error:
                 self._failed = True
-                return (at, error.told(), error.errno, error.message), left_out
+                return (at, error.told(), error.errno, error.message), left_out, self._blocks
             except OSError as error:
                 self._failed = True
-                return (at, None, error.errno, error.strerror), left_out
+                return (at, None, error.errno, error.strerror), left_out, self._blocks
             if self._skipped:
                 left_out += [(at, reason) for _, reason in self._skipped]
                 self._skipped.clear()
-        return None, left_out
+        return None, left_out, self._blocks
 
     def _make(self, base: int, request: tuple[Any, ...]) -> None:
         kind = request[0]

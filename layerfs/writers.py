@@ -86,6 +86,7 @@ class _Helper:
         self._known: dict[Directory, int] = {}
         self.load = 0  # requests so far
         self.left_out: list[tuple[bytes, str]] = []
+        self.blocks = 0
         self._failures = failures
 
     def number(self, directory: Directory) -> int:
@@ -146,11 +147,12 @@ class _Helper:
 
     def _answer(self) -> None:
         try:
-            failure, left_out = writer.receive(self._answers)
+            failure, left_out, blocks = writer.receive(self._answers)
         except EOFError:
             raise self._died() from None
         segment, told = self._under_way.popleft()
         self._free.append(segment)
+        self.blocks += blocks
         self.left_out += [(told[at][1], reason) for at, reason in left_out]
         if failure is not None:
             at, told_error, number, message = failure
@@ -208,6 +210,11 @@ class Writers:
     def left_out(self) -> list[tuple[bytes, str]]:
         """(path, reason) of what was left out; whole after ``drain``."""
         return [one for helper in self._helpers for one in helper.left_out]
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of 512 bytes that everything made takes on disk; whole after ``drain``."""
+        return sum(one.blocks for one in self._helpers)
 
     def file(self, directory: Directory, name: bytes, member: Member, reader: TarReader) -> None:
         """Have a file of at most `LARGEST` bytes made, with the content of ``reader``."""

@@ -73,8 +73,10 @@ class Features(NamedTuple):
 class LayerStorage(Protocol):
     """The trees of layers, each whole or absent."""
 
-    def ingest(self, reader: TarReader, staging: Path) -> None:
+    def ingest(self, reader: TarReader, staging: Path) -> int | None:
         """Extract a layer below ``staging``, an empty directory of this store.
+
+        Return the bytes that it takes on disk, where that is known without looking again.
 
         Nothing is durable until the store has synced it. After an error ``staging`` holds
         whatever was extracted, which the store removes. Raises what ``apply`` raises.

@@ -79,7 +79,7 @@ class OverlayBackend:
 
     # --- the trees of layers
 
-    def ingest(self, reader: TarReader, staging: Path) -> None:
+    def ingest(self, reader: TarReader, staging: Path) -> int | None:
         """See ``LayerStorage.ingest``."""
         from layerfs.apply import apply  # noqa: PLC0415 - the tar machinery
 
@@ -99,6 +99,10 @@ class OverlayBackend:
         )
         try:
             marks.save(staging, found)
+            if report.disk_usage is None:
+                return None
+            beside = [staging, *(one for one in staging.iterdir() if one != diff)]
+            return report.disk_usage + sum(one.lstat().st_blocks * 512 for one in beside)
         except OSError as error:
             raise from_os_error(error, "writing", os.fspath(staging / marks.NAME)) from error
 

@@ -20,6 +20,7 @@ from layerfs.errors import (
     WriteFailedError,
 )
 from layerfs.limits import Limits
+from layerfs.removal import disk_usage
 from layerfs.tarstream import TarReader
 
 from .extraction import (
@@ -684,6 +685,27 @@ def test_what_others_put_into_a_replaced_directory_is_not_removed(root):
     with pytest.raises((InvalidLayerPathError, PathError)):
         extract_from(Meddling(), root)
     assert (root / "d/foreign").read_text() == "mine"
+
+
+def test_what_all_of_it_takes_on_disk_is_counted(root):
+    report = extract(
+        root,
+        directory("d", xattrs={"user.long": b"x" * 900}),
+        file("d/empty"),
+        file("d/one", b"1"),
+        file("d/large", bytes(3_000_001), xattrs={"user.x": b"y"}),
+        hardlink("d/again", "d/large"),
+        file("implied/by/this", b"x" * 5000, uid=os.getuid(), mode=0o4755),
+        symlink("short", "d"),
+        symlink("long", "x" * 900),
+        file("d/.wh.gone"),
+    )
+    assert report.disk_usage == disk_usage(root) > 3_000_001
+
+
+def test_what_is_made_and_removed_again_is_not_counted(root):
+    report = extract(root, file("a", bytes(100_000)), symlink("a", "b"))
+    assert report.disk_usage is None
 
 
 def test_all_of_this_holds_in_a_user_namespace():
