@@ -62,9 +62,7 @@ _ANNOTATIONS: Final = core_schema.dict_schema(core_schema.str_schema(min_length=
 _STRING_SET: Final = core_schema.dict_schema(
     _TEXT, core_schema.dict_schema(_TEXT, core_schema.any_schema())
 )
-_CONFIG: Final = core_schema.CoreConfig(
-    strict=True, extra_fields_behavior="allow", validate_by_name=True
-)
+_CONFIG: Final = core_schema.CoreConfig(strict=True, extra_fields_behavior="allow")
 
 
 def _list(items: core_schema.CoreSchema) -> core_schema.CoreSchema:
@@ -117,7 +115,7 @@ class _Model:
 
     def __init__(self, **fields: Any) -> None:
         """Make one of fields by our names; pydantic_core.ValidationError."""
-        self.validator().validate_python(fields, self_instance=self)
+        self.validator().validate_python(fields, self_instance=self, by_alias=False, by_name=True)
 
     @classmethod
     @functools.cache  # to build one takes as long as to use it a hundred times
@@ -295,7 +293,8 @@ def parse(model: type[_M], data: bytes, what: str) -> _M:
     """Parse a document as ``model``; ``what`` names it in errors. ValidationError."""
     document = decode(data, what)
     try:
-        parsed: _M = model.validator().validate_python(document)
+        # By the document's names alone: ours are not in the specification.
+        parsed: _M = model.validator().validate_python(document, by_alias=True, by_name=False)
     except _PydanticError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])

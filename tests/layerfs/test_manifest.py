@@ -220,6 +220,16 @@ def test_embedded_data_must_be_the_blob():
             read(Manifest, {**MANIFEST, "config": {**good, **bad}})
 
 
+def test_names_that_only_we_use_are_unknown_fields():
+    document = {**LAYER, "artifact_type": "no type at all"}
+    one = parse(Descriptor, json.dumps(document).encode(), "it")
+    assert (one.artifact_type, one.extra) == (None, {"artifact_type": "no type at all"})
+    del document["mediaType"]
+    document["media_type"] = LAYER["mediaType"]
+    with pytest.raises(ValidationError, match="it is invalid in mediaType: Field required"):
+        parse(Descriptor, json.dumps(document).encode(), "it")
+
+
 @pytest.mark.parametrize("document", [None, 1, "x", [], [MANIFEST], True])
 def test_what_is_no_object_is_refused(document):
     for model in (Manifest, Index, Config, Layout):
