@@ -114,29 +114,37 @@ def build(name: str, log: Callable[[str], None]) -> Box:
 
     """
     recipe = boxrecipe.load(name)
-    place = _place(recipe)
-    with _lock(name, log) as held:
-        box = _read(place, name)
-        if box is not None:
+    try:
+        with _lock(name, log) as held:
+            box = _read(_place(recipe), name)
+            if box is None:
+                _sweep(name)
+                box = _build(recipe, log, held)
             return box
-        _sweep(name)
-        missing = boxbuild.missing_needs(cache())
-        if missing:
-            raise BoxError(f"the box {name} cannot be built here: {'; '.join(missing)}")
-        log_path = cache() / f"{name}.log"
-        with (
-            log_path.open("wb") as log_file,
-            tempfile.TemporaryDirectory(prefix=f".build-{name}-", dir=cache()) as scratch,
-        ):
-            # Root in the guest is what the folder's mode says, and mkdtemp says 0700.
-            result = Path(scratch) / "box"
-            result.mkdir(mode=0o755)
-            runner = Runner(log_file, log, held)
-            versions = boxbuild.build(recipe, result, runner, log)
-            (result / METADATA).write_text(json.dumps(_metadata(recipe, versions), indent=2) + "\n")
-            shutil.copyfile(log_path, result / LOG)
-            os.sync()  # a box that is there after a power loss is whole
-            result.rename(place)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        raise BoxError(f"the box {name} cannot be built: {error}") from error
+
+
+def _build(recipe: Recipe, log: Callable[[str], None], held: int) -> Box:
+    name, place = recipe.name, _place(recipe)
+    missing = boxbuild.missing_needs(cache())
+    if missing:
+        raise BoxError(f"the box {name} cannot be built here: {'; '.join(missing)}")
+    log_path = cache() / f"{name}.log"
+    with (
+        log_path.open("wb") as log_file,
+        tempfile.TemporaryDirectory(prefix=f".build-{name}-", dir=cache()) as scratch,
+    ):
+        # What is renamed may be read by others (QEMU), which mkdtemp's folder may not.
+        result = Path(scratch) / "box"
+        result.mkdir(mode=0o755)
+        versions = boxbuild.build(recipe, result, Runner(log_file, log, held), log)
+        if _place(boxrecipe.load(name)) != place:
+            raise BoxError(f"the recipe of {name} was changed while it was built: build again")
+        (result / METADATA).write_text(json.dumps(_metadata(recipe, versions), indent=2) + "\n")
+        shutil.copyfile(log_path, result / LOG)
+        os.sync()  # a box that is there after a power loss is whole
+        result.rename(place)
     built = _read(place, name)
     assert built is not None
     return built

@@ -11,13 +11,16 @@ its pip gets them; the box has no trace of either.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
+import platform
 import re
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,6 +45,7 @@ _NEEDS: Final = {
     "apt-get": "apt",
     "tar": "tar",
 }
+_MACHINE: Final = "x86_64"
 #: Bytes that a build takes at its peak, measured, and some more.
 _ROOM: Final = 3 << 30
 #: Wheels for any of these run on the guests' C library.
@@ -65,6 +69,10 @@ def missing_needs(folder: Path) -> list[str]:
         for tool, package in _NEEDS.items()
         if shutil.which(tool) is None
     ]
+    if importlib.util.find_spec("pip") is None:
+        lacks.append(f"pip is missing in this environment ({sys.executable} -m ensurepip)")
+    if platform.machine() != _MACHINE:
+        lacks.append(f"this machine is {platform.machine()} (boxes are {_MACHINE}: use such a one)")
     if os.geteuid() != 0:
         lacks.append("not root (mmdebstrap needs device nodes and real owners)")
     free = shutil.disk_usage(folder).free
@@ -81,29 +89,40 @@ def build(recipe: Recipe, folder: Path, runner: Runner, told: Callable[[str], No
 
     What else is made there is removed again. Raises BoxError; then anything may be in the folder.
     """
-    told("Python environment: wheels for the guest")
-    python_environment(recipe, folder / "env", runner)
-    told("kernel: packages, and ZFS built by dkms (the longest step)")
-    versions = kernel_stage(recipe, folder / "kernel", runner)
-    told(f"root: packages (kernel {versions.kernel}, ZFS {versions.zfs})")
-    root = folder / "root"
-    root_stage(recipe, root, runner)
-    told("root: modules, environment, files, units")
-    furnish(recipe, root, folder, runner)
-    _same_zfs(versions, root)
-    told("image: file system and qcow2")
-    image_stage(recipe, folder, runner)
-    for name in (KERNEL, INITRD):
-        (folder / "kernel" / name).rename(folder / name)
-    for name in ("env", "kernel", "root"):
-        shutil.rmtree(folder / name)
+    with _modes_as_told():
+        told("Python environment: wheels for the guest")
+        python_environment(recipe, folder / "env", runner)
+        told("kernel: packages, and ZFS built by dkms (the longest step)")
+        versions = kernel_stage(recipe, folder / "kernel", runner)
+        told(f"root: packages (kernel {versions.kernel}, ZFS {versions.zfs})")
+        root = folder / "root"
+        root_stage(recipe, root, runner)
+        told("root: modules, environment, files, units")
+        furnish(recipe, root, folder, runner)
+        _same_zfs(versions, root)
+        told("image: file system and qcow2")
+        image_stage(recipe, folder, runner)
+        for name in (KERNEL, INITRD):
+            (folder / "kernel" / name).rename(folder / name)
+        for name in ("env", "kernel", "root"):
+            shutil.rmtree(folder / name)
     return versions
+
+
+@contextlib.contextmanager
+def _modes_as_told() -> Iterator[None]:
+    """Whatever this user's umask is, the guest's folders are open; it is the whole process's."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def python_environment(recipe: Recipe, target: Path, runner: Runner) -> None:
     """Install layerfs's runtime dependencies for the guest's Python into the folder ``target``."""
     # pip's own configuration and environment say where wheels are.
-    platforms = [f"{one}_{os.uname().machine}" for one in _PLATFORMS]
+    platforms = [f"{one}_{_MACHINE}" for one in _PLATFORMS]
     runner.run(
         [
             sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", target,
@@ -136,8 +155,7 @@ def root_stage(recipe: Recipe, root: Path, runner: Runner) -> None:
 
 def furnish(recipe: Recipe, root: Path, folder: Path, runner: Runner) -> None:
     """Put modules, Python environment and files into the root, set it up and trim it."""
-    library = root / "usr" / "lib"
-    runner.run(["tar", "-C", library, "-xf", folder / "kernel" / "modules.tar"])
+    runner.run(["tar", "-C", root / "lib", "-xf", folder / "kernel" / "modules.tar"])
     _python(recipe, root / ENVIRONMENT, folder / "env")
     for part in recipe.folders():
         _put_files(part / "files", root)

@@ -30,6 +30,16 @@ def test_a_disk_without_room_is_told_with_both_numbers(monkeypatch, tmp_path):
     assert "XDG_CACHE_HOME" in told[0]
 
 
+def test_a_machine_of_another_kind_is_told_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(boxbuild.platform, "machine", lambda: "riscv64")
+    assert any("this machine is riscv64" in line for line in boxbuild.missing_needs(tmp_path))
+
+
+def test_an_environment_without_pip_is_told_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(boxbuild.importlib.util, "find_spec", lambda _: None)
+    assert any("-m ensurepip" in line for line in boxbuild.missing_needs(tmp_path))
+
+
 def test_packages_come_from_where_this_machine_has_them(monkeypatch):
     monkeypatch.delenv(boxbuild.MIRROR, raising=False)
     monkeypatch.setattr(boxbuild, "_apt", lambda *_: TARGETS)
