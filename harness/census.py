@@ -57,15 +57,17 @@ def _unescape(text: str) -> str:
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
 
 
-def mounts() -> list[dict[str, Any]]:
+def mounts(within: int | None = None) -> list[dict[str, Any]]:
     """Return the mounts of every mount namespace that a visible process lives in.
 
     Each mount carries its ``namespace``: 0 for the one that we are in, else the inode number.
+    ``within`` limits the processes to the descendants of one, where there is no pid namespace: the
+    services of a host come and go, and many have namespaces of their own.
     """
     own = os.readlink("/proc/self/ns/mnt")
     found = [{**mount, "namespace": 0} for mount in mountinfo()]
     seen = {own}
-    for pid in _pids():
+    for pid in _pids() if within is None else sorted(_family(within, _stats())):
         with contextlib.suppress(*_GONE):
             namespace = os.readlink(f"/proc/{pid}/ns/mnt")
             if namespace not in seen:
@@ -85,39 +87,50 @@ def processes(ignore: Collection[int], within: int | None) -> list[dict[str, Any
 
     ``within`` limits them to the descendants of one process, where there is no pid namespace.
     """
-    table: dict[int, tuple[int, dict[str, Any]]] = {}
+    table = _stats()
+    ours = set(_ancestors(os.getpid(), table))
+    wanted = (table.keys() if within is None else _family(within, table)) - ours - set(ignore)
+    found = []
+    for pid in sorted(wanted):
+        name, fields = table[pid]
+        with contextlib.suppress(*_GONE):
+            command = _read(f"/proc/{pid}/cmdline").rstrip("\0").replace("\0", " ")
+            found.append({
+                "pid": pid,
+                "started": int(fields[19]),
+                "state": fields[0],
+                "name": name,
+                "command": command[:500],
+            })  # fmt: skip
+    return found
+
+
+#: Each process's name, and the fields of proc_pid_stat(5) from the state on.
+_Stats = dict[int, tuple[str, list[str]]]
+
+
+def _stats() -> _Stats:
+    """Return what every process but kernel threads says of itself."""
+    table: _Stats = {}
     for pid in _pids():
         with contextlib.suppress(*_GONE):
-            # proc_pid_stat(5): the name in parentheses may itself hold spaces and parentheses.
+            # The name in parentheses may itself hold spaces and parentheses.
             head, _, tail = _read(f"/proc/{pid}/stat").rpartition(")")
             fields = tail.split()
-            if int(fields[6]) & _PF_KTHREAD:
-                continue
-            command = _read(f"/proc/{pid}/cmdline").rstrip("\0").replace("\0", " ")
-            table[pid] = (
-                int(fields[1]),
-                {
-                    "pid": pid,
-                    "started": int(fields[19]),
-                    "state": fields[0],
-                    "name": head.partition("(")[2],
-                    "command": command[:500],
-                },
-            )
-    ours = set(_ancestors(os.getpid(), table))
-    return [
-        row
-        for pid, (_, row) in table.items()
-        if pid not in ours
-        and pid not in ignore
-        and (within is None or within in _ancestors(pid, table))
-    ]
+            if not int(fields[6]) & _PF_KTHREAD:
+                table[pid] = head.partition("(")[2], fields
+    return table
 
 
-def _ancestors(pid: int, table: dict[int, tuple[int, dict[str, Any]]]) -> Iterator[int]:
+def _family(pid: int, table: _Stats) -> set[int]:
+    """Return a process and its descendants."""
+    return {one for one in table if pid in _ancestors(one, table)}
+
+
+def _ancestors(pid: int, table: _Stats) -> Iterator[int]:
     while pid in table:
         yield pid
-        pid = table[pid][0]
+        pid = int(table[pid][1][1])
 
 
 def descriptors(pid: int) -> list[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -28,6 +29,9 @@ from harness.errors import RemoteError, TargetError
 from harness.link import SILENCE, Link
 from harness.pipe_remote import PipeRemote
 from harness.site import Streams
+
+# Its errors are raised, too; without a handler they would be printed besides.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 #: Seconds for each step of connecting: TCP, the server's greeting, the login, the channel.
 _STEP: Final = 60.0

@@ -35,16 +35,19 @@ _TIMEOUT: Final = 120.0
 _CHUNK: Final = 256 * 1024
 _STDERR_KEPT: Final = 64 * 1024
 
-#: Reads a zip file with the relay from standard input, byte by byte exact, and runs it.
+#: Reads a zip file with the relay, and its settings, from standard input, not a byte more, and runs
+#: it. Each of the two comes after its length.
 _BOOTSTRAP: Final = """
 import os, sys
-def take():
-    left, parts = int(os.read(0, 10)), []
+def exactly(left):
+    parts = []
     while left:
         parts.append(os.read(0, left))
         if not parts[-1]: sys.exit("the connection has ended")
         left -= len(parts[-1])
     return b"".join(parts)
+def take():
+    return exactly(int(exactly(10)))
 memory = os.memfd_create("relay")
 with open(memory, "wb", closefd=False) as file:
     file.write(take())
@@ -63,6 +66,7 @@ class Link(Mux):
     """
 
     def __init__(self, channel: paramiko.Channel, name: str, settings: Mapping[str, Any]) -> None:
+        channel.exec_command(shlex.join(["exec", "python3", "-I", "-S", "-c", _BOOTSTRAP]))
         self._channel = channel
         self._name = name
         self._numbers = itertools.count(1)
@@ -78,8 +82,6 @@ class Link(Mux):
         outlet, inlet = os.pipe()
         super().__init__(channel.fileno(), self._receive, inlet, ping=PING, silence=SILENCE)
         os.set_blocking(self._wake, False)
-        python = shlex.join(["exec", "python3", "-I", "-S", "-c", _BOOTSTRAP])
-        self._channel.exec_command(python)
         for part in (packed(relay.MODULES), json.dumps(settings).encode()):
             self._out += b"%010d" % len(part) + part
         self._writer = threading.Thread(target=self._send_all, args=(outlet,), daemon=True)

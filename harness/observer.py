@@ -65,7 +65,7 @@ class Observer:
         within = os.getppid() if own_descendants_only else None
         kinds, inodes = census.files(roots)
         return {
-            "mounts": census.mounts(),
+            "mounts": census.mounts(within),
             "processes": census.processes(frozenset(ignore), within),
             "devices": census.devices(),
             "files": kinds,

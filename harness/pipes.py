@@ -14,7 +14,7 @@ import time
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from harness.errors import RemoteTimeoutError
+from harness.errors import RemoteError, RemoteTimeoutError
 from harness.remote import MAX_OUTPUT, TAIL, Completed
 
 _CHUNK: Final = 1024 * 1024
@@ -158,6 +158,10 @@ class PipeChannel:
                 self._look(deadline - time.monotonic())
             if self._status is None:
                 self._kill()
+        except RemoteTimeoutError:
+            raise
+        except RemoteError:  # whatever it was, it has gone with the target
+            pass
         finally:
             self._give_back()
 

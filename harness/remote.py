@@ -87,7 +87,10 @@ class Channel(Protocol):
         """
 
     def close(self, timeout: float = 5.0) -> None:
-        """Close standard input, wait ``timeout`` seconds for the end, then kill the group."""
+        """Close standard input, wait ``timeout`` seconds for the end, then kill the group.
+
+        Raises RemoteTimeoutError when that does not end it; nothing when the target has died.
+        """
 
     def __enter__(self) -> Self: ...
 

@@ -14,6 +14,18 @@ LINE = (
 )
 
 
+ROOT = os.path.dirname(os.path.dirname(census.__file__))
+#: Says whether a namespace of another process is seen at all, in ours alone, and in that process's.
+ELSEWHERE = """
+import os
+from harness import census
+other = int(os.environ["OTHER"])
+number = int(os.readlink(f"/proc/{other}/ns/mnt")[5:-1])
+for within in (None, os.getpid(), other):
+    print(number in {mount["namespace"] for mount in census.mounts(within)})
+"""
+
+
 def test_mountinfo_is_parsed_with_its_escapes_and_optional_fields():
     assert census._mount(LINE) == {
         "id": 36,
@@ -57,6 +69,14 @@ def test_a_process_is_seen_unless_it_is_ours_or_ignored():
 
 def test_kernel_threads_are_no_processes_of_anyone():
     assert "kthreadd" not in {row["name"] for row in census.processes(frozenset(), None)}
+
+
+def test_a_namespace_of_a_process_of_others_is_none_of_ours(local_host):
+    with local_host.remote.start(["unshare", "--mount", "sh", "-c", "echo up; cat"]) as channel:
+        assert channel.read_line(20) == b"up"
+        argv = [local_host.facts["python"], "-c", ELSEWHERE, "/proc/self"]
+        told = local_host.run(argv, cwd=ROOT, env={"OTHER": str(channel.pid)}).stdout.split()
+    assert told == [b"True", b"False", b"True"]
 
 
 def test_files_are_told_by_kind_and_inode(tmp_path):

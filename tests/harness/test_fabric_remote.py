@@ -224,6 +224,7 @@ def test_when_the_connection_breaks_everything_says_so_and_nothing_stays(doomed,
         ending.finish(timeout=60)
     with pytest.raises(RemoteError, match=r"connection to .* has ended"):
         talking.send_line(b"x" * 1_000_000)
+    talking.close()
     for action in (
         lambda: doomed.run(["true"]),
         lambda: doomed.put(b"", path),
