@@ -40,6 +40,7 @@ class Settings:
     output: Path
     mode: Mode
     evidence: Literal["none", "bad", "all"]  #: of which cases it is written below ``output``
+    keep: bool = False  #: the target of the first bad case, where that can be
 
 
 def activate(config: pytest.Config) -> None:
@@ -63,8 +64,10 @@ def activate(config: pytest.Config) -> None:
         return
     try:
         _prepare(settings.output)
-    except ConfigError as error:
+        session = target.session(settings.target, say)
+    except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
+    config.add_cleanup(session.close)
     if not config.option.xmlpath:
         config.option.xmlpath = str(settings.output / "junit.xml")
     config.pluginmanager.register(Aggregate(settings), "layerfs-conformance-aggregate")
@@ -94,7 +97,13 @@ def read(option: argparse.Namespace) -> Settings:
         output=Path(option.output).absolute(),
         mode=option.suite_mode,
         evidence="all" if option.keep_evidence else "bad",
+        keep=option.keep_on_failure,
     )
+
+
+def say(step: str) -> None:
+    """Tell people what takes long before the first case."""
+    print(step, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def image_layout(word: str) -> Path:

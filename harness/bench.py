@@ -6,6 +6,7 @@ case the target goes, with everything on it, and the next case gets a new one.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from harness import target
 from harness.config import SubjectConfig
-from harness.errors import ConfigError, HarnessError, SubjectFailure
+from harness.errors import ConfigError, HarnessError, RemoteError, SubjectFailure
 from harness.install import install
 from harness.ledger import Ledger, Mount, difference
 from harness.observe import Host
@@ -45,7 +46,7 @@ class Bench:
     """
 
     def __init__(self, kind: str, config: SubjectConfig, mode: Mode) -> None:
-        self._kind = kind
+        self._source = target.source(kind)
         self._config = config
         self._mode = mode
         self._now: _Target | None = None
@@ -73,7 +74,7 @@ class Bench:
             return
         started = time.monotonic()
         now, self._now = self._now, None
-        remote = target.connect(self._kind) if now is None else now.remote
+        remote = self._connected() if now is None else now.remote
         try:
             self._info = self._introduced(remote)
             host = Host(remote) if now is None else now.host
@@ -106,14 +107,21 @@ class Bench:
         self._config, self._info, self._unfit = config, None, None
 
     def try_out(self) -> None:
-        """Make the target, see that the subject starts there, and take it away again.
+        """Make the target, see that the subject starts there, and close.
 
         Raises as :meth:`ready`.
         """
         try:
             self.ready()
         finally:
-            self.discard()
+            self.close()
+
+    def _connected(self) -> Remote:
+        try:
+            return self._source.connect(self._introduced)
+        except (SubjectUnfitError, ConfigError) as error:
+            self._unfit = error
+            raise
 
     def _introduced(self, remote: Remote) -> InfoResponse:
         self._directory = install(remote, self._config)
@@ -174,7 +182,8 @@ class Bench:
         """End the session that is kept, if there is one: it may be in disorder."""
         session, self._idle = self._idle, None
         if session is not None:
-            session.channel.close()
+            with contextlib.suppress(RemoteError):  # the ledger tells of one that does not end
+                session.channel.close()
 
     def unmet(self, facts: Sequence[str]) -> list[str]:
         """Return those of the named facts that are not true of the target."""
@@ -202,4 +211,21 @@ class Bench:
         self.end_idle()
         if self._now is not None:
             now, self._now = self._now, None
-            now.remote.close()
+            # What does not go is swept when the next one is made; this one is not used any more.
+            with contextlib.suppress(RemoteError):
+                now.remote.close()
+
+    def keep(self, what: str) -> None:
+        """Leave the target as it is, for a person, where that can be; the next case gets another.
+
+        Otherwise nothing is done.
+        """
+        if self._now is not None and self._source.keep(self._now.remote, what):
+            self._now = self._idle = None
+
+    def close(self) -> None:
+        """Throw the target away, and what was kept to make others of; may be called twice."""
+        try:
+            self.discard()
+        finally:
+            self._source.close()

@@ -8,6 +8,7 @@ says what), 130 when interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -34,8 +35,10 @@ from harness import (
     runner,
     schemas,
     show,
+    vmdoctor,
 )
 from harness import target as target_kinds
+from harness.activation import Settings
 from harness.bench import Bench, SubjectUnfitError
 from harness.catalogue import Entry
 from harness.config import CONFORMANCE, SUBJECTS
@@ -123,6 +126,13 @@ def run(  # noqa: PLR0917 - typer calls it by keyword
     keep_evidence: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option("--keep-evidence", help="Also of the cases that passed.")
     ] = False,
+    keep_on_failure: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool,
+        typer.Option(
+            "--keep-on-failure",
+            help="Leave the machine of the first bad case, and say how to enter.",
+        ),
+    ] = False,
 ) -> None:
     """Judge a subject; exit 0 only when it is conformant.
 
@@ -138,17 +148,11 @@ def run(  # noqa: PLR0917 - typer calls it by keyword
             output=str(output),
             suite_mode=suite_mode.value,
             keep_evidence=keep_evidence,
+            keep_on_failure=keep_on_failure,
             keyword=keyword,
         )
     )
     count = _workers(settings.target, workers)
-    out = show.console()
-    try:
-        # Before two hundred cases say it: is there a target, and does the subject start at all?
-        Bench(settings.target, settings.subject, settings.mode).try_out()
-    except SubjectUnfitError as error:
-        _complain(str(error))
-        raise typer.Exit(NOT_SO) from error
     request = runner.Request(
         subject=subject,
         output=settings.output,
@@ -160,7 +164,20 @@ def run(  # noqa: PLR0917 - typer calls it by keyword
         workers=count,
         mode=settings.mode,
         keep_evidence=keep_evidence,
+        keep_on_failure=keep_on_failure,
     )
+    with contextlib.closing(target_kinds.session(settings.target, activation.say)):
+        _judge(settings, request)
+
+
+def _judge(settings: Settings, request: runner.Request) -> None:
+    out = show.console()
+    try:
+        # Before two hundred cases say it: is there a target, and does the subject start at all?
+        Bench(settings.target, settings.subject, settings.mode).try_out()
+    except SubjectUnfitError as error:
+        _complain(str(error))
+        raise typer.Exit(NOT_SO) from error
     with show.Live(out) as live:
         status, results = runner.run(request, live)
     if results is None:
@@ -258,8 +275,15 @@ def list_subjects() -> None:
 
 
 @app.command("doctor")
-def examine() -> None:
+def examine(
+    install: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool,
+        typer.Option("--install", help="Install what machines need, by apt, and start libvirt."),
+    ] = False,
+) -> None:
     """Tell what this machine can run, what it lacks, and the command that mends it."""
+    if install:
+        vmdoctor.install(activation.say)
     found = doctor.examine()
     show.findings(show.console(), found)
     raise typer.Exit(0 if doctor.able(found) else NOT_SO)
@@ -286,14 +310,15 @@ def kill(
         raise typer.Exit(NOT_SO)
     clauses = catalogue.collect()
     out = show.console(stderr=form is Format.json)
-    toll = mutants.run(
-        chosen,
-        clauses,
-        workers=count,
-        told=lambda fate: show.fate(out, fate),
-        target=where,
-        image=None if image is None else activation.image_layout(str(image)),
-    )
+    with contextlib.closing(target_kinds.session(where, activation.say)):
+        toll = mutants.run(
+            chosen,
+            clauses,
+            workers=count,
+            told=lambda fate: show.fate(out, fate),
+            target=where,
+            image=None if image is None else activation.image_layout(str(image)),
+        )
     if names:
         toll.uncovered = []  # a part of the mutants says nothing of what all of them cover
     show.toll(out, toll)

@@ -6,7 +6,10 @@
 | ``failure.txt`` | the verdict, the requirement, and pytest's own account |
 | ``mounts.txt`` | the target's mountinfo at the moment of the failure |
 | ``dmesg.txt`` | the tail of the kernel's log, or why it could not be read |
+| ``taint.txt`` | the kernel's taint flags (sysfs-kernel "tainted"): 0 when nothing went wrong |
 | ``ledger.txt`` | what the case left behind on the host; empty when nothing |
+
+A target that is a :class:`Witness` adds files of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from harness.errors import HarnessError
 from harness.remote import Remote
@@ -40,6 +43,14 @@ def folder_name(case_id: str) -> str:
     return f"{safe}-{hashlib.sha256(case_id.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
+@runtime_checkable
+class Witness(Protocol):
+    """A target that knows more than what can be asked of the host itself."""
+
+    def testimony(self) -> Mapping[str, str]:
+        """Return texts by file name. Raises HarnessError."""
+
+
 @dataclass(slots=True)
 class Evidence:
     """The evidence of one case, in memory until :meth:`write`."""
@@ -47,10 +58,12 @@ class Evidence:
     case_id: str
     mounts: str = ""
     dmesg: str = ""
+    taint: str = ""
+    testimony: Mapping[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def look(self, remote: Remote) -> None:
-        """Take the mounts and the kernel's log as they are now; keeps what was taken before.
+        """Take what the host and its transport show now; keeps what was taken before.
 
         Never raises: a target that no longer answers is itself what there is to know.
         """
@@ -58,6 +71,9 @@ class Evidence:
             self.mounts = _output(remote, ["cat", "/proc/self/mountinfo"])
             log = _output(remote, ["dmesg"])
             self.dmesg = "\n".join(log.splitlines()[-_DMESG_LINES:])
+            self.taint = _output(remote, ["cat", "/proc/sys/kernel/tainted"])
+            if isinstance(remote, Witness):
+                self.testimony = _heard(remote)
 
     def write(
         self,
@@ -76,11 +92,20 @@ class Evidence:
             "ledger.txt": "\n".join(leaks),
             "mounts.txt": self.mounts,
             "dmesg.txt": self.dmesg,
+            "taint.txt": self.taint,
+            **self.testimony,
         }
         for name, text in texts.items():
             ended = text.rstrip("\n") + "\n" if text else ""
             (folder / name).write_text(ended, encoding="utf-8", errors="backslashreplace")
         return tuple(f"{FOLDER}/{folder.name}/{name}" for name in texts)
+
+
+def _heard(witness: Witness) -> Mapping[str, str]:
+    try:
+        return witness.testimony()
+    except (HarnessError, OSError) as error:
+        return {"testimony.txt": f"({error})"}
 
 
 def _output(remote: Remote, argv: list[str]) -> str:

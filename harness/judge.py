@@ -250,6 +250,8 @@ class Judge:
             evidence=evidence,
         )
         self._report(case, result, report)
+        if judgement.verdict in BAD and self._settings.keep:
+            self._bench.keep(f"{case.id} {judgement.verdict}")
         if judgement.verdict != "passed":
             self._bench.end_idle()
         if judgement.suspect:
@@ -307,7 +309,7 @@ class Judge:
     @pytest.hookimpl(trylast=True)  # interrupted, pytest takes the fixtures away in this hook
     def pytest_sessionfinish(self) -> None:
         """Take the target away."""
-        self._bench.discard()
+        self._bench.close()
 
 
 def _shown(call: Exchange) -> str:

@@ -79,6 +79,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the evidence of cases that passed, too",
     )
+    group.addoption(
+        "--keep-on-failure",
+        action="store_true",
+        help="leave the machine of each worker's first bad case as it is, and tell how to enter it",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -44,6 +44,7 @@ class Request:
     workers: int = 0
     mode: str = "session"
     keep_evidence: bool = False
+    keep_on_failure: bool = False
     folder: Path = CONFORMANCE
 
 
@@ -74,6 +75,8 @@ def run_arguments(request: Request) -> list[str]:
         words += ["--image", str(request.image)]
     if request.keep_evidence:
         words += ["--keep-evidence"]
+    if request.keep_on_failure:
+        words += ["--keep-on-failure"]
     if request.workers:
         words += ["-n", str(request.workers), "--dist", "worksteal"]
     return words

@@ -1,37 +1,85 @@
 """From the word given as ``--target`` to a transport: the one place that knows every kind.
 
 A word is a kind, or ``KIND:ARGUMENT``. What a kind needs is imported when it is chosen.
+
+A run is a :class:`Session`, in the process that begins it. Each process that runs cases has a
+:class:`Source`, which gives it one target after the other.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from harness.errors import ConfigError
 from harness.remote import Remote
 
 
+class Source(Protocol):
+    """Targets for one process, one at a time."""
+
+    def connect(self, make_ready: Callable[[Remote], object]) -> Remote:
+        """Return a remote to a fresh target; closing it ends the target with all that is on it.
+
+        Where a target can be saved, ``make_ready`` is called before that with a remote of its own,
+        and what it did is then there each time. Raises TargetError, or what ``make_ready`` raises.
+        """
+
+    def keep(self, remote: Remote, what: str) -> bool:
+        """Leave the target as it is, for a person who is told of it and of ``what`` at the end.
+
+        Return False where it is not kept; otherwise the remote is closed.
+        """
+
+    def close(self) -> None:
+        """Give back what was kept from one target to the next; may be called twice."""
+
+
+class Session(Protocol):
+    """What all processes of a run have in common."""
+
+    def close(self) -> None:
+        """Take away what the run has made; may be called twice. Raises TargetError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """Targets that are made each time, with nothing kept in between."""
+
+    make: Callable[[], Remote]
+
+    def connect(self, make_ready: Callable[[Remote], object]) -> Remote:  # noqa: ARG002
+        return self.make()
+
+    def keep(self, remote: Remote, what: str) -> bool:  # noqa: ARG002
+        return False
+
+    def close(self) -> None:
+        return
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """``check`` and ``connect`` as the functions below, for the argument alone; "" when none is.
+    """``check``, ``source`` and ``session`` as the functions below, for the argument alone.
 
     ``most`` returns how many of them there can be at a time, None for any number. ``argument`` is
     what it stands for in a message; empty when the kind takes none.
     """
 
-    connect: Callable[[str], Remote]
+    source: Callable[[str], Source]
     argument: str = ""
     check: Callable[[str], str] = str
     most: Callable[[str], int | None] = lambda _: None
+    session: Callable[[str, Callable[[str], None]], Session] = lambda *_: contextlib.ExitStack()
 
 
-def _local(_: str) -> Remote:
+def _local(_: str) -> Source:
     from harness.local_remote import LocalRemote  # noqa: PLC0415
 
-    return LocalRemote()
+    return _Fresh(LocalRemote)
 
 
 def _inventory(path: str) -> str:
@@ -47,7 +95,11 @@ def _hosts(path: str) -> int:
     return len(inventory.load(Path(path)))
 
 
-def _ssh(path: str) -> Remote:
+def _ssh(path: str) -> Source:
+    return _Fresh(lambda: _leased(path))
+
+
+def _leased(path: str) -> Remote:
     from harness import inventory  # noqa: PLC0415
     from harness.fabric_remote import FabricRemote  # noqa: PLC0415
 
@@ -59,9 +111,28 @@ def _ssh(path: str) -> Remote:
         raise
 
 
+def _box(name: str) -> str:
+    from harness import vagrant_target  # noqa: PLC0415
+
+    return vagrant_target.check(name)
+
+
+def _machine(box: str) -> Source:
+    from harness import vagrant_target  # noqa: PLC0415
+
+    return vagrant_target.Source(box)
+
+
+def _machines(box: str, log: Callable[[str], None]) -> Session:
+    from harness import vagrant_target  # noqa: PLC0415
+
+    return vagrant_target.session(box, log)
+
+
 _KINDS: Final[Mapping[str, _Kind]] = {
     "local": _Kind(_local),
     "ssh": _Kind(_ssh, "INVENTORY", _inventory, _hosts),
+    "vagrant": _Kind(_machine, "BOX", _box, session=_machines),
 }
 
 
@@ -87,13 +158,25 @@ def workers(target: str, asked: int | None, default: int) -> int:
     return asked
 
 
-def connect(target: str) -> Remote:
-    """Make the target, fresh; closing the remote ends it with all that is on it.
+def session(target: str, log: Callable[[str], None]) -> Session:
+    """Begin a run: make what all its processes need (``log`` is told), until the session is closed.
 
-    Raises ConfigError when there is no such kind, and TargetError when this machine cannot make it.
+    Within a session another one is nothing of its own. Raises ConfigError, or TargetError when this
+    machine cannot make it; nothing is left then.
     """
     kind, argument = _parse(target)
-    return _KINDS[kind].connect(argument)
+    return _KINDS[kind].session(argument, log)
+
+
+def source(target: str) -> Source:
+    """Return where this process gets its targets from; nothing is made yet. Raises ConfigError."""
+    kind, argument = _parse(target)
+    return _KINDS[kind].source(argument)
+
+
+def connect(target: str) -> Remote:
+    """Make one target, fresh, of a kind that keeps nothing. Raises as :meth:`Source.connect`."""
+    return source(target).connect(lambda _: None)
 
 
 def _parse(target: str) -> tuple[str, str]:

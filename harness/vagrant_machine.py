@@ -138,6 +138,11 @@ class VagrantMachine:
         """Whether there is a checkpoint to go back to."""
         return CHECKPOINT in virsh.checkpoints(self.name)
 
+    @property
+    def accelerated(self) -> bool:
+        """Whether KVM runs it; else it is emulated in software, at a tenth of the speed."""
+        return self._acceleration.kvm
+
     def enter(self) -> str:
         """Return the shell line by which a person gets in."""
         there = self.address

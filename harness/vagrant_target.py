@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from harness import acceleration, boxrecipe
 from harness.box import build, find
-from harness.errors import TargetError
+from harness.errors import RemoteError, TargetError
 from harness.fabric_remote import FabricRemote
 from harness.fleet import Fleet, Lease
 from harness.machine import Shape
@@ -33,6 +33,21 @@ RUN: Final = "LAYERFS_VM_RUN"
 KIND: Final = "vagrant"
 #: Seconds for the guest to set its clock.
 _CLOCK: Final = 60.0
+#: Stops the relays of all connections but the one that it comes by.
+_FREEZE: Final = """
+own=" "; next=$$
+while [ "$next" -gt 1 ]; do
+    own="$own$next "
+    next=$(awk '/^PPid:/ { print $2 }' "/proc/$next/status")
+done
+for folder in /proc/[0-9]*; do
+    pid=${folder#/proc/}
+    case $own in *" $pid "*) continue ;; esac
+    if tr '\\0' ' ' <"$folder/cmdline" 2>/dev/null | grep -q 'harness.relay import main'; then
+        kill -STOP "$pid"
+    fi
+done
+"""
 #: Of the console's log, what is worth keeping as evidence.
 _CONSOLE: Final = 64 * 1024
 
@@ -42,19 +57,39 @@ def check(box: str) -> str:
     return boxrecipe.load(box).name
 
 
+def session(box: str, log: Callable[[str], None]) -> Session | contextlib.ExitStack:
+    """Return a new session, or nothing of its own in a process that is part of one."""
+    return contextlib.ExitStack() if RUN in os.environ else Session(box, log)
+
+
 class MachineRemote(FabricRemote):
     """A remote to a disposable machine, which can also say what only its host sees."""
 
     def __init__(self, machine: VagrantMachine, name: str) -> None:
         super().__init__(machine.address, name=name)
         self._machine = machine
+        self.facts = {**self.facts, "machine": machine.name, "accelerated": machine.accelerated}
 
     def testimony(self) -> Mapping[str, str]:
         """Return files of evidence: the serial console, and how a person gets in."""
         said = self._machine.console_log()[-_CONSOLE:].decode(errors="backslashreplace")
         state = "runs" if self._machine.is_running() else "does not run"
-        enter = f"# {self._machine.name} {state}; it goes with the run (see --keep-on-failure)\n"
+        enter = f"# {self._machine.name} {state}; without --keep-on-failure it goes with the run\n"
         return {"console.txt": said, "enter.txt": enter + self._machine.enter() + "\n"}
+
+    def freeze(self) -> None:
+        """Leave everything there as it is, and disconnect; a machine that has died stays so.
+
+        What would take the target away when the connection ends is stopped (SIGSTOP). The remote
+        is of no use any more, and need not be closed.
+        """
+        try:
+            with contextlib.closing(FabricRemote(self._machine.address)) as other:
+                other.run(["sh", "-c", _FREEZE], timeout=_CLOCK, cwd="/")
+        except RemoteError:
+            return  # nothing in there can change it any more
+        finally:
+            self._drop()
 
 
 class Session:
@@ -68,25 +103,21 @@ class Session:
         if find(box) is None:
             log(f"the box {box} is built first; it is kept for later runs")
             build(box, log)
+        self._log = log
         self._run = VmRun.begin()
         os.environ[RUN] = self._run.name
-
-    def keep(self) -> str:
-        """End the run, and leave its machines for a person; the next run takes them away.
-
-        Returns the run's name.
-        """
-        os.environ.pop(RUN, None)
-        self._run.abandon()
-        return self._run.name
 
     def close(self) -> None:
         """End the run, with all its machines, when the processes that it started have ended.
 
-        May be called twice. Raises TargetError when something does not go.
+        Where one of them is kept, it says how to enter it instead. May be called twice. Raises
+        TargetError when something does not go.
         """
-        os.environ.pop(RUN, None)
+        if os.environ.pop(RUN, None) is None:
+            return
         self._run.end()
+        for line in self._run.kept():
+            self._log(f"kept until the next run with machines: {line}")
 
     def __enter__(self) -> Self:
         return self
@@ -104,8 +135,9 @@ class Source:
         self._run: VmRun | None = None
         self._lease: Lease | None = None
         self._fleet: Fleet | None = None
+        self._kept: list[Lease] = []
 
-    def connect(self, make_ready: Callable[[Remote], None]) -> Remote:
+    def connect(self, make_ready: Callable[[Remote], object]) -> Remote:
         """Return a remote to the machine, as it was when it was ready.
 
         ``make_ready`` is given a machine that has just booted, and is saved as it is afterwards;
@@ -119,11 +151,28 @@ class Source:
             machine.checkpoint()
         return self._remote(machine)
 
+    def keep(self, remote: Remote, what: str) -> bool:
+        """Leave the machine as it is for a person, the first one; the next target is on another.
+
+        The remote is closed then. Return False when there is one already.
+        """
+        if self._lease is None or self._run is None or self._kept:
+            return False
+        assert isinstance(remote, MachineRemote)
+        remote.freeze()
+        self._run.keep(f"{what}: {self._lease.machine.enter()}")
+        self._kept.append(self._lease)
+        self._lease = None
+        return True
+
     def close(self) -> None:
         """Give the machine back to the run, running as it is; may be called twice."""
-        lease, self._lease = self._lease, None
+        leases, self._kept = self._kept, []
+        if self._lease is not None:
+            leases.append(self._lease)
+        self._lease = None
         run, self._run = self._run, None
-        if lease is not None:
+        for lease in leases:
             lease.release()
         if run is not None:
             run.leave()

@@ -30,6 +30,7 @@ PREFIX: Final = "layerfs-"
 _NAME: Final = re.compile(r"(layerfs-[0-9a-f]{8})(-[0-9]+)?$")
 #: Seconds that a sweep, which may have machines to end, can keep others waiting.
 _PATIENCE: Final = 300.0
+_KEPT: Final = "kept"
 #: Seconds for the other processes of a run to end, when it ends.
 _LAST_ONES: Final = 60.0
 
@@ -76,28 +77,43 @@ class VmRun:
         """The lock's descriptor, for children that go on making something."""
         return self._lock.descriptor
 
+    def keep(self, line: str) -> None:
+        """Have the machines outlast the run, for a person, who is told ``line`` at its end."""
+        with (self.folder / _KEPT).open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+    def kept(self) -> list[str]:
+        """Return what :meth:`keep` was told; nothing where the run goes as a whole."""
+        try:
+            return (self.folder / _KEPT).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+
     def leave(self) -> None:
         """Take no more part; the last one to leave takes everything away. May be called twice.
 
+        What is kept stays until the next sweep, which is that of the next run.
+
         Raises TargetError when something does not go; the next run tries again.
         """
-        self.abandon()
-        sweep()
+        kept = self.kept()
+        self._lock.release()
+        if not kept:
+            sweep()
 
     def end(self) -> None:
-        """Leave when all others have left, so that nothing remains; may be called twice.
+        """Leave when all others have left, so that nothing remains that is not kept.
+
+        May be called twice.
 
         Raises TargetError as :meth:`leave`, and when they do not leave in a minute: what is left
         is then taken away by the next run.
         """
-        self.abandon()
+        self._lock.release()
         with contextlib.suppress(FileNotFoundError):  # another one was the last, and cleaned up
             take(self.folder / "lock", f"the run {self.name}", wait=_LAST_ONES).release()
-        sweep()
-
-    def abandon(self) -> None:
-        """Take no more part, and leave everything as it is, to the next sweep."""
-        self._lock.release()
+        if not self.kept():
+            sweep()
 
 
 def sweep() -> list[str]:

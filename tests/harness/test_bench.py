@@ -1,8 +1,9 @@
 import pytest
 
-from harness import config
+from harness import config, target
 from harness.bench import Bench, SubjectUnfitError
 from harness.errors import ConfigError
+from harness.local_remote import LocalRemote
 
 from . import toy
 
@@ -111,3 +112,64 @@ def test_a_subject_that_cannot_be_started_is_a_mistake_in_its_configuration(tmp_
     with pytest.raises(ConfigError, match=r"subject\.toml: command\.argv"):
         bench.try_out()
     assert not bench.is_made
+
+
+class Saved:
+    """Local targets, each made ready on another one first, as if that had been saved."""
+
+    def __init__(self, _):
+        self.made_ready = 0
+        self.closed = 0
+
+    def connect(self, make_ready):
+        with LocalRemote() as remote:
+            make_ready(remote)
+            self.made_ready += 1
+        return LocalRemote()
+
+    def keep(self, remote, _):
+        remote.close()
+        return True
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_target_that_can_be_saved_is_made_ready_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(target, "source", Saved)
+    bench = Bench("local", config.load(toy.make(tmp_path).subject), "call")
+    assert bench.info.version == "7.1"
+    assert bench._source.made_ready == 1
+    bench.close()
+    assert not bench.is_made
+    assert bench._source.closed == 1
+
+
+def test_a_target_that_is_kept_is_not_used_any_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(target, "source", Saved)
+    bench = Bench("local", config.load(toy.make(tmp_path).subject), "call")
+    old = bench.remote.workdir
+    bench.keep("TOY-001 failed")
+    assert not bench.is_made
+    bench.keep("TOY-001 failed")
+    assert bench.remote.workdir != old
+    bench.close()
+
+
+def test_a_target_that_cannot_be_kept_is_used_on(bench):
+    old = bench.remote.workdir
+    bench.keep("TOY-001 failed")
+    assert bench.remote.workdir == old
+
+
+def test_a_subject_that_is_unfit_while_it_is_made_ready_is_not_asked_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOY", "dumb")
+    monkeypatch.setattr(target, "source", Saved)
+    bench = Bench("local", config.load(toy.make(tmp_path).subject), "call")
+    errors = []
+    for _ in range(2):
+        with pytest.raises(SubjectUnfitError) as error:
+            bench.ready()
+        errors.append(error.value)
+    assert errors[0] is errors[1]
+    assert bench._source.made_ready == 0

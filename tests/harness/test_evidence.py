@@ -81,3 +81,29 @@ def test_the_first_look_is_kept_since_tearing_down_changes_the_mounts(tmp_path):
 def test_text_that_is_not_utf8_is_written_all_the_same(tmp_path):
     files = written(tmp_path, Evidence("WHT-001"), headline="name \udcff", leaks=["\udc80"])
     assert "\\udcff" in files["evidence/WHT-001/failure.txt"]
+
+
+class Witness(Host):
+    def __init__(self, testimony):
+        super().__init__(Completed(0, b"", b"", 0.0))
+        self.testimony_ = testimony
+
+    def testimony(self):
+        if isinstance(self.testimony_, Exception):
+            raise self.testimony_
+        return self.testimony_
+
+
+def test_a_target_that_knows_more_is_heard(tmp_path):
+    evidence = Evidence("WHT-001")
+    evidence.look(Witness({"console.txt": "Kernel panic\n"}))
+    files = written(tmp_path, evidence)
+    assert files["evidence/WHT-001/console.txt"] == "Kernel panic\n"
+    assert "evidence/WHT-001/taint.txt" in files
+
+
+def test_a_witness_that_fails_says_why(tmp_path):
+    evidence = Evidence("WHT-001")
+    evidence.look(Witness(RemoteError("libvirt does not answer")))
+    said = written(tmp_path, evidence)["evidence/WHT-001/testimony.txt"]
+    assert said == "(libvirt does not answer)\n"

@@ -55,6 +55,29 @@ def test_a_target_is_fresh_and_ends_with_its_remote():
         second.close()
 
 
+def test_a_session_of_targets_that_share_nothing_makes_nothing():
+    told = []
+    for _ in range(2):
+        target.session("local", told.append).close()
+    assert told == []
+
+
+def test_a_source_of_fresh_targets_makes_none_ready_and_keeps_none():
+    ready = []
+    source = target.source("local")
+    source.connect(ready.append).close()
+    source.close()
+    source.close()
+    assert ready == []
+
+
+def test_a_box_is_known_by_its_recipe():
+    assert target.check("vagrant:debian13") == "vagrant:debian13"
+    with pytest.raises(ConfigError, match="there is no box 'moon'; there are: debian12, debian13"):
+        target.check("vagrant:moon")
+    assert target.workers("vagrant:debian13", 3, 2) == 3
+
+
 def test_any_number_of_processes_may_have_a_local_target():
     assert target.workers("local", 50, 2) == 50
     assert target.workers("local", None, 2) == 2

@@ -13,7 +13,7 @@ from harness.virsh import LibvirtUnreachableError
 from . import toyvirt
 
 
-class ToyRemote:
+class ToyRemote(vagrant_target.MachineRemote):
     """Notes what is asked of it; ``refuses`` lets every command fail."""
 
     refuses = False
@@ -23,6 +23,10 @@ class ToyRemote:
         self.machine = machine
         self.commands = []
         self.closed = False
+        self.frozen = False
+
+    def freeze(self):
+        self.frozen = True
 
     def run(self, argv, **_):
         self.commands.append(argv)
@@ -195,11 +199,28 @@ def test_a_box_that_is_not_there_is_not_built_by_the_way(monkeypatch):
 
 @pytest.mark.usefixtures("box")
 def test_machines_that_are_kept_stay_until_the_next_run(libvirt):
-    session = Session("debian13", print)
+    told = []
+    session = Session("debian13", told.append)
     source = Source("debian13")
-    name = source.connect(lambda _: None).machine.name
+    remote = source.connect(lambda _: None)
+    name = remote.machine.name
+    line = remote.machine.enter()
+    assert source.keep(remote, "WHT-004 failed")
+    assert remote.frozen
+    other = source.connect(lambda _: None)
+    assert other.machine.name != name
+    assert not source.keep(other, "WHT-005 failed")
     source.close()
-    session.keep()
-    assert list(libvirt.domains) == [name]
+    session.close()
+    assert told == [f"kept until the next run with machines: WHT-004 failed: {line}"]
+    assert name in libvirt.domains
     Session("debian13", print).close()
     assert libvirt.domains == {}
+
+
+@pytest.mark.usefixtures("session")
+def test_a_session_within_a_session_is_nothing_of_its_own(libvirt):
+    before = len(libvirt.calls)
+    vagrant_target.session("debian13", print).close()
+    assert len(libvirt.calls) == before
+    assert vagrant_target.RUN in os.environ
