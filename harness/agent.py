@@ -19,7 +19,6 @@ import select
 import signal
 import socket
 import subprocess
-from pathlib import Path
 from typing import Any, Final
 
 from harness import transfer
@@ -155,11 +154,12 @@ def kill_descendants() -> None:
 def _children() -> list[int]:
     """Return the direct children of this process, zombies included."""
     own, found = os.getpid(), []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+    for name in os.listdir("/proc"):
+        if name.isdigit():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                # proc_pid_stat(5): the name in parentheses may itself hold spaces and parentheses.
-                after_name = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    # proc_pid_stat(5): the name in parentheses may itself hold any character.
+                    after_name = file.read().rpartition(b")")[2].split()
                 if int(after_name[1]) == own:
-                    found.append(int(entry.name))
+                    found.append(int(name))
     return found

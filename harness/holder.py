@@ -11,7 +11,8 @@ On a host that is itself disposable no namespace is made (``direct``), so that w
 what a service of that host sees. There both processes adopt whatever is orphaned below them, kill
 it at the end, and the keeper unmounts what is left below the directory.
 
-Standard library only and fit for Python 3.9.
+Standard library only and fit for Python 3.9, and little of it: where a process starts slowly, what
+is imported counts most.
 
 Sources: user_namespaces(7), pid_namespaces(7), mount_namespaces(7), mount_setattr(2).
 """
@@ -26,9 +27,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from harness import agent, kernel, probes, workplace
 
@@ -37,8 +36,7 @@ PRIVATE: Final = ("tmp", "home")
 _OK: Final = 0
 
 
-@dataclass
-class Wanted:
+class Wanted(NamedTuple):
     """What the harness asks for; descriptors by number, inherited."""
 
     control: int
@@ -50,23 +48,23 @@ class Wanted:
     direct: bool
 
 
-@dataclass
 class Made:
-    """What could be made: the transport's part of the host's facts."""
+    """What could be made: the transport's part of the host's facts, when they are ``vars``."""
 
-    user_namespace: bool
-    direct: bool = False  #: no namespaces: commands run on the host itself
-    pid_namespace: bool = False
-    protected: bool = False  #: everything outside the work directory is read-only
-    workdir_kind: str = "tmpfs"
-    covered: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  #: what could not be made, and why
+    def __init__(self, *, user_namespace: bool, direct: bool = False) -> None:
+        self.user_namespace = user_namespace
+        self.direct = direct  #: no namespaces: commands run on the host itself
+        self.pid_namespace = False
+        self.protected = False  #: everything outside the work directory is read-only
+        self.workdir_kind = "tmpfs"
+        self.covered: list[str] = []
+        self.notes: list[str] = []  #: what could not be made, and why
 
 
 def main(text: str) -> NoReturn:
     """Run the keeper; never returns. ``text`` is a :class:`Wanted` in JSON."""
     wanted = Wanted(**json.loads(text))
-    made = Made(wanted.user_namespace, direct=wanted.direct)
+    made = Made(user_namespace=wanted.user_namespace, direct=wanted.direct)
     try:
         if not made.direct:
             _enter_user_namespace(wanted, made)
@@ -110,7 +108,7 @@ def _inner(wanted: Wanted, made: Made) -> NoReturn:
     except OSError as error:
         _say(wanted.ready, {"error": _explain(error, made)})
         os._exit(1)
-    _say(wanted.ready, asdict(made))
+    _say(wanted.ready, vars(made))
     os.close(wanted.ready)
     with socket.socket(fileno=wanted.control) as control:
         agent.Agent(control).serve()
@@ -138,9 +136,11 @@ def _enter_user_namespace(wanted: Wanted, made: Made) -> None:
         sys.exit(1)  # the harness has gone
     if mapped == b"0":
         # user_namespaces(7): without privilege outside, setgroups must be given up first.
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+        for name, text in (
+            ("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1"),
+        ):  # fmt: skip
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
     else:
         os.setgroups([])
 
@@ -215,7 +215,9 @@ def _explain(error: OSError, made: Made) -> str:
         ("user/max_user_namespaces", "0", "=10000"),
     ):
         with contextlib.suppress(OSError):
-            if made.user_namespace and Path("/proc/sys", setting).read_text().strip() == bad:
+            with open(f"/proc/sys/{setting}", encoding="ascii") as file:
+                is_bad = file.read().strip() == bad
+            if made.user_namespace and is_bad:
                 name = setting.replace("/", ".")
                 return f"{fact}; remedy: sudo sysctl -w {name}{remedy}, or run as root"
     return f"{fact}; remedy: run as root, or allow user namespaces"

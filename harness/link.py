@@ -51,10 +51,9 @@ def take():
 memory = os.memfd_create("relay")
 with open(memory, "wb", closefd=False) as file:
     file.write(take())
-package = "/proc/self/fd/%d" % memory
-sys.path.insert(0, package)
+sys.path.insert(0, "/proc/self/fd/%d" % memory)
 from harness.relay import main
-main(package, memory, take().decode())
+main(take().decode())
 """
 
 
@@ -80,7 +79,8 @@ class Link(Mux):
         self.reason = ""  #: why it has ended; empty while it has not
         self._woken, self._wake = os.pipe()
         outlet, inlet = os.pipe()
-        super().__init__(channel.fileno(), self._receive, inlet, ping=PING, silence=SILENCE)
+        # The relay has first to start, which may take long, and to make the target.
+        super().__init__(channel.fileno(), self._receive, inlet, ping=PING, silence=_TIMEOUT)
         os.set_blocking(self._wake, False)
         for part in (packed(relay.MODULES), json.dumps(settings).encode()):
             self._out += b"%010d" % len(part) + part
@@ -232,6 +232,7 @@ class Link(Mux):
         """Take what the relay tells of commands and of itself."""
         if kind == HELLO:
             self._hello = json.loads(payload)
+            self._silence = SILENCE
             self._greeted.set()
         elif kind == FAREWELL:
             raise LinkError(json.loads(payload)["error"])

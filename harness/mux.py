@@ -19,7 +19,6 @@ import struct
 import termios
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 STDIN, STDOUT, STDERR = range(3)
@@ -42,26 +41,26 @@ class LinkError(Exception):
     """The link cannot go on; the message says why."""
 
 
-@dataclass
 class _Source:
     """A pipe that we read from."""
 
-    descriptor: int
-    credit: int = WINDOW
-    count: int = 0  #: bytes read so far
-    after: int = -1  #: of standard error's bytes, those that must go first; -1: not known yet
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.credit = WINDOW
+        self.count = 0  #: bytes read so far
+        self.after = -1  #: of standard error's bytes, those that must go first; -1: not known yet
 
 
-@dataclass
 class _Sink:
     """A pipe that we write to."""
 
-    descriptor: int
-    waiting: bytearray = field(default_factory=bytearray)
-    count: int = 0  #: bytes written so far
-    owed: int = 0  #: of these, what the other end has not been told
-    after: int = 0  #: of standard error's bytes, those that must go first
-    ended: bool = False
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.waiting = bytearray()
+        self.count = 0  #: bytes written so far
+        self.owed = 0  #: of these, what the other end has not been told
+        self.after = 0  #: of standard error's bytes, those that must go first
+        self.ended = False
 
 
 class Mux:

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from harness import agent, kernel, workplace
@@ -39,14 +38,14 @@ _SILENCE: Final = 900.0
 _CHUNK: Final = 256 * 1024
 
 
-@dataclass
 class _Fate:
     """A command's fate on its way: the status waits until what was written before has passed."""
 
-    number: int
-    told: bytes = b""
-    status: bytes = b""
-    marks: list[tuple[int, int, int]] = field(default_factory=list)
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.told = b""
+        self.status = b""
+        self.marks: list[tuple[int, int, int]] = []
 
 
 class Relay(Mux):
@@ -119,8 +118,8 @@ class _Last(Relay):
         return True
 
 
-def main(package: str, inherited: int, settings: str) -> None:
-    """Serve until the link ends; ``package`` is where this module comes from.
+def main(settings: str) -> None:
+    """Serve until the link ends.
 
     ``settings``, in JSON: ``python``, the subject's interpreter, or several of which the first that
     is there is taken; ``marker``, a file without which nothing is done, or empty.
@@ -141,9 +140,7 @@ def main(package: str, inherited: int, settings: str) -> None:
     direct = os.geteuid() == 0
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # should the keeper be killed
     try:
-        site = Site(
-            PARENT, package=package, inherited=[inherited], direct=direct, protect=not direct
-        )
+        site = Site(PARENT, forked=[read_from, write_to], direct=direct, protect=not direct)
     except RemoteError as error:
         _end(read_from, write_to, {"error": str(error)})
     relay = Relay(site, read_from, write_to)

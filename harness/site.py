@@ -14,17 +14,17 @@ import contextlib
 import json
 import os
 import pwd
+import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from harness import workplace
+from harness import holder, workplace
 from harness.errors import RemoteError, TargetError
-from harness.holder import PRIVATE
 
 #: Seconds that the holder has for making, and for taking away, what it holds.
 TIMEOUT: Final = 60.0
@@ -48,19 +48,21 @@ class Streams(NamedTuple):
 class Site:
     """One such place below ``parent``; the constructor makes it, or leaves nothing.
 
-    ``package`` is a folder or zip file with this package, which ``inherited`` descriptors may be
-    needed to open. For the rest see :class:`harness.holder.Wanted`.
+    The holder is a program of its own, which finds this package in ``package``; or, where this
+    process has no other thread and nothing else to lose, a copy of it, without the descriptors in
+    ``forked``, which spares the start of an interpreter. For the rest see
+    :class:`harness.holder.Wanted`.
     """
 
     def __init__(
         self,
         parent: str,
         *,
-        package: str,
+        package: str = "",
+        forked: Sequence[int] = (),
         direct: bool = False,
         protect: bool = True,
         cover: Sequence[str] = (),
-        inherited: Sequence[int] = (),
     ) -> None:
         workplace.sweep(parent)
         try:
@@ -75,12 +77,16 @@ class Site:
             "directory": self.directory, "user_namespace": not direct and os.geteuid() != 0,
             "cover": list(cover), "protect": protect, "direct": direct,
         }  # fmt: skip
-        self.keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, package, json.dumps(wanted)],
-            pass_fds=(theirs.fileno(), ready_theirs.fileno(), lock, *inherited),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the harness, which then ends the target
-        )
+        self.keeper: subprocess.Popen[bytes] | _Copy
+        if package:
+            self.keeper = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, package, json.dumps(wanted)],
+                pass_fds=(theirs.fileno(), ready_theirs.fileno(), lock),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the harness, which then ends the target
+            )
+        else:
+            self.keeper = _Copy([*forked, self._control.fileno(), ready.fileno()], wanted)
         os.close(lock)
         theirs.close()
         ready_theirs.close()
@@ -157,10 +163,57 @@ class Site:
             workplace.clear(self.directory)
 
 
+class _Copy:
+    """A holder that is a fork of this process; in what it does here like a Popen."""
+
+    def __init__(self, closed: Sequence[int], wanted: Mapping[str, Any]) -> None:
+        self._status: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.setsid()
+                for descriptor in closed:
+                    os.close(descriptor)
+                holder.main(json.dumps(wanted))
+            except SystemExit:
+                status = 0
+            finally:
+                if status:
+                    sys.excepthook(*sys.exc_info())
+                os._exit(status)
+        self._watched = os.pidfd_open(self.pid)
+
+    def poll(self) -> int | None:
+        """Return its status when it has ended."""
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+                os.close(self._watched)
+        return self._status
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; raises subprocess.TimeoutExpired."""
+        if self.poll() is None:
+            poller = select.poll()
+            poller.register(self._watched, select.POLLIN)
+            poller.poll(None if timeout is None else timeout * 1000)
+        status = self.poll()
+        if status is None:
+            raise subprocess.TimeoutExpired("holder", timeout or 0.0)
+        return status
+
+    def kill(self) -> None:
+        """Kill it, unless it has been seen to end."""
+        if self._status is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
 def environment(workdir: str) -> dict[str, str]:
     """Return this process's environment, with its temporary files and home in the target."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED)}
-    temporary, home = (os.path.join(workdir, name) for name in PRIVATE)
+    temporary, home = (os.path.join(workdir, name) for name in holder.PRIVATE)
     return {**kept, "TMPDIR": temporary, "HOME": home}
 
 
@@ -195,7 +248,8 @@ def _subordinate(table: str) -> tuple[int, int] | None:
     with contextlib.suppress(KeyError):
         names.add(pwd.getpwuid(uid).pw_name)
     try:
-        lines = Path(table).read_text(encoding="utf-8").splitlines()
+        with open(table, encoding="utf-8") as file:
+            lines = file.read().splitlines()
     except OSError:
         return None
     for line in lines:

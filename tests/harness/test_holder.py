@@ -136,7 +136,6 @@ def test_a_holder_that_dies_early_is_told(monkeypatch):
 ON_DISK = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-from dataclasses import asdict
 from harness import holder, probes
 answers = json.loads(sys.argv[2])
 probes.overlay_refusal = lambda path: answers.pop(0)
@@ -145,7 +144,7 @@ open("w/below", "w").close()
 made = holder.Made(user_namespace=False)
 holder._make_workdir(os.path.abspath("w"), made)
 open("w/written", "w").close()
-print(json.dumps({**asdict(made), "names": sorted(os.listdir("w"))}))
+print(json.dumps({**vars(made), "names": sorted(os.listdir("w"))}))
 holder.kernel.umount("w")
 """
 
