@@ -164,12 +164,12 @@ class VagrantMachine:
         self.destroy()
         self._make_files()
         for _ in range(_PORT_TRIES):
-            said = self._vagrant_up(_free_port())
-            if said is None:
+            done = self._vagrant_up(_free_port())
+            if done.status == 0:
                 return
             virsh.undefine(self.name)
-            if _PORT_TAKEN not in said:
-                raise TargetError(f"vagrant up failed for {self.name}: {said}")
+            if _PORT_TAKEN not in done.stdout + done.stderr:
+                raise TargetError(f"vagrant up failed for {self.name}: {_told(done)}")
         raise TargetError(
             f"{self.name}: {_PORT_TRIES} ports of {LOOPBACK} in turn were taken as soon as chosen"
         )
@@ -251,18 +251,16 @@ class VagrantMachine:
         raw.unlink()
         shutil.rmtree(seed)
 
-    def _vagrant_up(self, port: int) -> str | None:
-        """Return None when it has started, else what vagrant said."""
+    def _vagrant_up(self, port: int) -> tool.Done:
         self._parameters.write_text(json.dumps(self._described(port), indent=2) + "\n")
         key = (self._private / "host.pub").read_text().strip()
         (self._private / "known_hosts").write_text(f"[{LOOPBACK}]:{port} {key}\n")
-        done = tool.run(
+        return tool.run(
             ["vagrant", "up", "--provider", "libvirt", "--no-tty"],
             timeout=_UP,
             env=self._environment(),
             keep=[self._run.held],
         )
-        return None if done.status == 0 else done.said
 
     def _described(self, port: int) -> dict[str, Any]:
         """Return what the Vagrantfile wants to know."""
@@ -315,6 +313,14 @@ def _shared(run: VmRun, file: Path) -> Path:
         unfinished.chmod(0o644)
         unfinished.rename(place)
     return place
+
+
+def _told(done: tool.Done) -> str:
+    """Return the end of what vagrant said, without the places in its own code."""
+    lines = [
+        line for line in done.stderr.splitlines() if line.strip() and not line.startswith("\tfrom ")
+    ]
+    return "\n".join(lines[-_CONSOLE_LINES:]) or done.said
 
 
 def _free_port() -> int:
