@@ -96,19 +96,9 @@ def _hosts(path: str) -> int:
 
 
 def _ssh(path: str) -> Source:
-    return _Fresh(lambda: _leased(path))
+    from harness import ssh_target  # noqa: PLC0415
 
-
-def _leased(path: str) -> Remote:
-    from harness import inventory  # noqa: PLC0415
-    from harness.fabric_remote import FabricRemote  # noqa: PLC0415
-
-    address, lock = inventory.lease(inventory.load(Path(path)))
-    try:
-        return FabricRemote(address, marker=inventory.MARKER, released=lock.release)
-    except BaseException:
-        lock.release()
-        raise
+    return ssh_target.Source(path)
 
 
 def _box(name: str) -> str:
