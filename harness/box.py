@@ -118,7 +118,7 @@ def build(name: str, log: Callable[[str], None]) -> Box:
         with _lock(name, log) as held:
             box = _read(_place(recipe), name)
             if box is None:
-                _sweep(name)
+                _sweep(name, log)
                 box = _build(recipe, log, held)
             return box
     except OSError as error:  # a full disk, a folder that cannot be written
@@ -162,7 +162,7 @@ def remove(name: str) -> list[Path]:
     if not gone:
         boxrecipe.load(name)
     with _lock(name, lambda _: None):
-        _sweep(name)
+        _sweep(name, lambda _: None)
         for path in gone:
             # Under a name that is no box's first: a half removed box is never found.
             dying = path.with_name(f".build-{name}-{path.name}")
@@ -239,7 +239,8 @@ def _lock(name: str, log: Callable[[str], None]) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _sweep(name: str) -> None:
+def _sweep(name: str, log: Callable[[str], None]) -> None:
     """Remove what aborted builds have left; the lock is held, so that none of them runs."""
     for left in cache().glob(f".build-{name}-*"):
+        log("removing what an aborted build has left")
         shutil.rmtree(left)

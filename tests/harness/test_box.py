@@ -140,7 +140,9 @@ def test_what_a_killed_build_has_left_is_removed_by_the_next_one_and_others_kept
     for name in (".build-one-x1/box", ".build-other-x1/box"):
         (box.cache() / name).mkdir(parents=True)
         (box.cache() / name / boxbuild.IMAGE).write_text("half")
-    box.build("one", ignore)
+    said = []
+    box.build("one", said.append)
+    assert said == ["removing what an aborted build has left", "stage"]
     assert sorted(left()) == [".build-other-x1", "one.log"]
 
 
