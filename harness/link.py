@@ -233,6 +233,7 @@ class Link(Mux):
         if kind == HELLO:
             self._hello = json.loads(payload)
             self._silence = SILENCE
+            self._errors = b""  # what a shell says while it starts is no reason for anything later
             self._greeted.set()
         elif kind == FAREWELL:
             raise LinkError(json.loads(payload)["error"])
