@@ -25,10 +25,11 @@ PermitRootLogin prohibit-password
 PasswordAuthentication no
 UseDNS no
 CONF
-systemctl try-reload-or-restart ssh.service
-
 for unit in apt-daily.timer apt-daily-upgrade.timer fstrim.timer e2scrub_all.timer \
     systemd-tmpfiles-clean.timer unattended-upgrades.service zfs-zed.service; do
-    systemctl mask --now "$unit" 2>/dev/null
+    if systemctl --quiet is-active "$unit"; then systemctl stop "$unit"; fi
+    ln -sf /dev/null "/etc/systemd/system/$unit" # as systemctl mask, which wants the unit to be there
 done
 : >/etc/layerfs-disposable
+systemctl daemon-reload
+systemctl try-reload-or-restart ssh.service
