@@ -192,7 +192,12 @@ def _debootstrap(recipe: Recipe, packages: list[str], root: Path, runner: Runner
             f"deb {_archive()} {recipe.suite} {' '.join(recipe.components)}",
         ],
         # No initrd of the distribution's: it takes half a minute, and another one is used.
-        env={"DEBIAN_FRONTEND": "noninteractive", "INITRD": "No"},
+        env={
+            "DEBIAN_FRONTEND": "noninteractive",
+            "INITRD": "No",
+            # What mmdebstrap leaves when it is killed goes with the build's folder.
+            "TMPDIR": str(root.parent),
+        },
     )  # fmt: skip
 
 
