@@ -70,11 +70,11 @@ def test_a_long_command_is_told_about_with_its_last_line(tmp_path, monkeypatch):
 
     def told(line):
         said.append(line)
-        if "working" in line:
+        if "working" in line:  # which the command line, told as long as there is nothing, has not
             fifo.write_text("go on\n")
 
     with (tmp_path / "log").open("wb") as log, (tmp_path / "lock").open("wb") as held:
-        Runner(log, told, held.fileno()).run(["sh", "-c", f"echo working; read x < {fifo}"])
+        Runner(log, told, held.fileno()).run(["sh", "-c", f"echo work''ing; read x < {fifo}"])
     assert said[-1].endswith("working")
 
 
