@@ -61,9 +61,12 @@ def server(folder: Path):
     config.write_text(CONFIG.format(port=port, folder=folder))
     if os.geteuid() == 0:
         os.makedirs("/run/sshd", exist_ok=True)  # where sshd confines itself; it must be there
+    # As root, what targets mount on the "host" is for nobody else here to see: tests of the local
+    # target, which run at the same time, would take it for their own leaks.
+    apart = ["unshare", "--mount"] if os.geteuid() == 0 else []
     with open(folder / "log", "ab") as log:
         process = subprocess.Popen(
-            [PROGRAM, "-D", "-e", "-f", config], stdin=subprocess.DEVNULL, stderr=log
+            [*apart, PROGRAM, "-D", "-e", "-f", config], stdin=subprocess.DEVNULL, stderr=log
         )
     try:
         deadline = time.monotonic() + 30
@@ -71,6 +74,7 @@ def server(folder: Path):
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.skip(f"sshd does not start here: {(folder / 'log').read_text()}")
             time.sleep(0.02)
+        (folder / "namespace").write_text(os.readlink(f"/proc/{process.pid}/ns/mnt"))
         yield Address(
             host="127.0.0.1",
             port=port,

@@ -7,6 +7,7 @@ import os
 import random
 import time
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,11 +72,11 @@ def test_many_cycles_leave_nothing_and_take_no_more_memory(root, tmp_path):
             return len(os.listdir("/proc/self/fd")), mounted, tracemalloc.get_traced_memory()[0]
 
         tracemalloc.start()
-        descriptors, mounted, memory = cycles(30)
-        again = cycles(30)
+        rounds = [cycles(20) for _ in range(4)]
         tracemalloc.stop()
-        assert again[:2] == (descriptors, mounted)
-        assert again[2] - memory < 100_000
+        assert {one[:2] for one in rounds} == {rounds[0][:2]}
+        # In each round, since a cache may grow its table in one of them.
+        assert min(after[2] - before[2] for before, after in pairwise(rounds)) < 40_000
         assert store.check() == []
     assert contents(root) == EMPTY
 
