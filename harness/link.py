@@ -270,7 +270,8 @@ class Link(Mux):
             while data := os.read(outlet, _CHUNK):
                 self._channel.sendall(data)
             self._channel.shutdown_write()
-        except OSError:  # the loop is told by the channel's end
+        # EOFError and SSHException as well: paramiko's, when the connection ends meanwhile.
+        except (OSError, EOFError, paramiko.SSHException):  # the loop is told by the channel's end
             pass
         finally:
             os.close(outlet)
