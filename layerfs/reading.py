@@ -124,8 +124,9 @@ def read_layer(
     ) as stream:
         try:
             if consume is not None:
-                is_large = (expected.size or 0) >= _LARGE
-                consume(TarReader(stream, limits, is_large=is_large))
+                archive = TarReader(stream, limits)
+                archive.is_large = (expected.size or 0) >= _LARGE
+                consume(archive)
             found = stream.finish()
         except CONTENT_ERRORS as error:
             if expected.digest is not None or expected.size is not None:

@@ -71,14 +71,13 @@ class TarReader(BlockStream):
     """Iterate over the members; between two steps, read the current member's data.
 
     What was not read of it is skipped. Only the end of the iteration proves the archive whole.
-    ``is_large``: there is much of it, as far as is known beforehand.
     """
 
-    def __init__(
-        self, source: Source, limits: Limits | None = None, *, is_large: bool = False
-    ) -> None:
+    #: Whether there is much of it, as far as is known beforehand.
+    is_large = False
+
+    def __init__(self, source: Source, limits: Limits | None = None) -> None:
         super().__init__(source)
-        self.is_large = is_large
         self.limits = limits or Limits()
         self._members = 0
         self._apparent = 0  # bytes of the sparse files so far, holes included
