@@ -164,10 +164,13 @@ def test_eight_processes_add_one_layer_at_once(subject):
 def test_layers_can_be_used_while_others_are_added(subject):
     """Stacking a layer works, and shows it whole, while other processes add layers."""
     subject.add(PLAIN)
-    others = [Layer(File(f"f{n}", os.urandom(1 << 20)), compression="gzip") for n in range(4)]
+    # Long enough to be at it at the same time, on the fastest of machines.
+    content = [os.urandom(1 << 20) * 16 for _ in range(4)]
+    others = [Layer(File(f"f{n}", one), compression="gzip") for n, one in enumerate(content)]
+    paths = [subject.put(layer.blob()) for layer in others]
     adding = [
-        subject.begin("add", path=subject.put(layer.blob()), media_type=layer.media_type)
-        for layer in others
+        subject.begin("add", path=path, media_type=layer.media_type)
+        for path, layer in zip(paths, others, strict=True)
     ]
 
     for _ in range(4):
