@@ -32,6 +32,16 @@ PermitRootLogin prohibit-password
 MaxStartups 100
 """
 
+#: One of an inventory.
+HOST = """
+[[hosts]]
+host = "127.0.0.1"
+port = {port}
+user = "{user}"
+key_file = "{key_file}"
+host_key = "{host_key}"
+"""
+
 
 def free_port():
     with socket.socket() as one:

@@ -9,15 +9,7 @@ from harness.errors import TargetError
 from harness.ssh_target import Source
 
 from . import sshd
-
-HOST = """
-[[hosts]]
-host = "127.0.0.1"
-port = {port}
-user = "{user}"
-key_file = "{key_file}"
-host_key = "{host_key}"
-"""
+from .sshd import HOST
 
 
 @pytest.fixture

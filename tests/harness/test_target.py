@@ -3,14 +3,7 @@ import pytest
 from harness import target
 from harness.errors import ConfigError, TargetError
 
-HOST = """
-[[hosts]]
-host = "127.0.0.1"
-port = {port}
-user = "{user}"
-key_file = "{key_file}"
-host_key = "{host_key}"
-"""
+from .sshd import HOST
 
 
 @pytest.fixture
