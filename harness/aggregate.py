@@ -23,6 +23,7 @@ from harness.results import (
     SubjectInfo,
     TargetInfo,
     conformance,
+    steps_of,
     summarise,
     write,
 )
@@ -40,6 +41,7 @@ class Aggregate:
         self._begun: dict[str, dict[str, Any]] = {}
         self._cases: list[CaseResult] = []
         self._run: dict[str, Any] = {}
+        self._steps: dict[str, list[float]] = {}
         self._errors: list[str] = []
         self._started = dt.datetime.now(dt.UTC)
         self._clock = time.monotonic()
@@ -48,6 +50,8 @@ class Aggregate:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what the report of a case carries."""
         self._run = self._run or getattr(report, carried.RUN, {})
+        for name, seconds in getattr(report, carried.STEPS, ()):
+            self._steps.setdefault(name, []).append(seconds)
         if hasattr(report, carried.BEGUN):
             self._begun[report.nodeid] = getattr(report, carried.BEGUN)
         if hasattr(report, carried.CASE):
@@ -124,6 +128,7 @@ class Aggregate:
             complete=complete,
             conformant=conformant and complete and not missing,
             remarks=remarks,
+            steps=tuple(steps_of(self._steps)),
             summary=summarise(cases),
             cases=tuple(cases),
         )

@@ -21,6 +21,7 @@ from harness.observe import Host
 from harness.protocol import PROTOCOL_VERSION, InfoResponse
 from harness.remote import Remote
 from harness.subject import Idle, Mode, Subject
+from harness.target import Step
 
 #: How long what a case ended may take to be gone: the kernel reaps and unmounts asynchronously.
 SETTLE_S: Final = 1.0
@@ -158,6 +159,10 @@ class Bench:
         self.ready()
         assert self._now is not None
         return self._now
+
+    def steps(self) -> list[Step]:
+        """Return what it took to have targets since this was last asked."""
+        return self._source.steps()
 
     def facts(self) -> Mapping[str, Any]:
         """Return the facts of the target, in JSON types."""

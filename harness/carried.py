@@ -9,5 +9,7 @@ from typing import Final
 BEGUN: Final = "conformance_begun"
 #: On the report of a tear-down: the :class:`harness.results.CaseResult`.
 CASE: Final = "conformance_case"
+#: On some: what was done to have targets since the last, as pairs of a name and seconds.
+STEPS: Final = "conformance_steps"
 #: On one report of each process: the subject's version and the facts of the target.
 RUN: Final = "conformance_run"

@@ -45,6 +45,7 @@ from harness.config import CONFORMANCE, SUBJECTS
 from harness.errors import HarnessError
 from harness.plugin import DEFAULT_OUTPUT
 from harness.protocol import PROTOCOL_VERSION
+from harness.report import seconds
 from harness.results import SUITE_VERSION, ResultsError, load
 from harness.wording import counted, first_line, source_url, visible, word
 
@@ -174,10 +175,13 @@ def _judge(settings: Settings, request: runner.Request) -> None:
     out = show.console()
     try:
         # Before two hundred cases say it: is there a target, and does the subject start at all?
-        Bench(settings.target, settings.subject, settings.mode).try_out()
+        bench = Bench(settings.target, settings.subject, settings.mode)
+        bench.try_out()
     except SubjectUnfitError as error:
         _complain(str(error))
         raise typer.Exit(NOT_SO) from error
+    for step in bench.steps():
+        out.print(Text(f"the first target is {step.name}: {seconds(step.seconds)}"))
     with show.Live(out) as live:
         status, results = runner.run(request, live)
     if results is None:

@@ -279,6 +279,8 @@ class Judge:
         facts = ("case", "id"), ("clause", "clause"), ("level", "level"), ("verdict", "verdict")
         report.user_properties += [(name, getattr(result, attribute)) for name, attribute in facts]
         setattr(report, carried.CASE, result.model_dump(mode="json"))
+        if steps := self._bench.steps():
+            setattr(report, carried.STEPS, [list(step) for step in steps])
         if not self._told and self._bench.is_made:
             self._told = True
             facts_of_run = {

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.evidence import folder_name
-from harness.results import CaseResult, Results, write_text
+from harness.results import CaseResult, Results, Steps, write_text
 from harness.verdict import BAD
 from harness.wording import ORDER, SYMBOLS, counted, first_line, outcome, source_url, visible, word
 
@@ -108,6 +108,11 @@ def render(runs: Sequence[tuple[Results, Path]], output: Path) -> str:
     )
 
 
+def told(step: Steps) -> str:
+    """Say what making targets took."""
+    return f"{step.name}: {step.count}, {seconds(step.median_s)} each, most {seconds(step.most_s)}"
+
+
 def seconds(value: float) -> str:
     """Return a duration for people: milliseconds below a second, minutes above two."""
     if value < 1:
@@ -161,7 +166,9 @@ def _facts(results: Results) -> dict[str, str]:
         "Group ids": _id_map(target.gid_map),
         "Privileges": ", ".join(target.privileges),
         "Started": results.started.replace("T", " ").replace("+00:00", " UTC"),
-        "Took": seconds(results.duration_s),
+        "Took": f"{seconds(results.duration_s)}; {results.overhead:.0%} of the cases' time was "
+        "the harness's",
+        "Targets": "; ".join(map(told, results.steps)),
         "Protocol": results.protocol,
         "Suite": results.suite_version,
     }

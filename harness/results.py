@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -121,6 +122,15 @@ class CaseResult(_Model):
     )
 
 
+class Steps(_Model):
+    """What was done so many times to have targets, and the seconds of wall time that it took."""
+
+    name: str
+    count: int = Field(ge=1)
+    median_s: float = Field(ge=0)
+    most_s: float = Field(ge=0)
+
+
 class Results(_Model):
     """A whole run."""
 
@@ -136,12 +146,34 @@ class Results(_Model):
     remarks: tuple[str, ...] = Field(
         default=(), description="why not conformant, and what could not be judged here"
     )
+    steps: tuple[Steps, ...] = Field(
+        default=(), description="making and putting back targets, which belongs to no case"
+    )
     summary: Summary
     cases: tuple[CaseResult, ...]
+
+    @property
+    def overhead(self) -> float:
+        """The part of all cases' time that was not spent waiting for the subject, 0 to 1."""
+        whole = sum(case.duration_s for case in self.cases)
+        return sum(case.overhead_s for case in self.cases) / whole if whole else 0.0
 
     def bad(self) -> list[CaseResult]:
         """Return the cases that speak against the subject, or against the run."""
         return [case for case in self.cases if case.verdict in BAD]
+
+
+def steps_of(taken: Mapping[str, Sequence[float]]) -> list[Steps]:
+    """Sum up the seconds that each of the named steps took, each time."""
+    return [
+        Steps(
+            name=name,
+            count=len(seconds),
+            median_s=round(statistics.median(seconds), 3),
+            most_s=round(max(seconds), 3),
+        )
+        for name, seconds in taken.items()
+    ]
 
 
 def summarise(cases: Iterable[CaseResult]) -> Summary:

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from harness.finding import Finding
 from harness.mutants import Fate, Toll
-from harness.report import seconds
+from harness.report import seconds, told
 from harness.results import CaseResult, Results
 from harness.verdict import BAD, Verdict
 from harness.wording import COLOURS, ORDER, SYMBOLS, counted, first_line, outcome, visible, word
@@ -138,6 +138,8 @@ def results(out: Console, run: Results) -> None:
     out.print()
     if run.cases:
         out.print(_times(run), soft_wrap=True)
+    for step in run.steps:
+        out.print(f"targets {told(step)}", soft_wrap=True)
     for remark in run.remarks:
         out.print(Text(first_line(remark, 400)), soft_wrap=True)
     out.print(Text(visible(outcome(run)), "bold green" if run.conformant else "bold red"))
@@ -168,7 +170,7 @@ def _times(run: Results) -> str:
     return (
         f"{counted(run.summary.total, 'case')} of "
         f"{counted(len({case.clause for case in run.cases}), 'clause')} "
-        f"in {seconds(run.duration_s)}; harness overhead per case: "
+        f"in {seconds(run.duration_s)}; of the cases' time {run.overhead:.0%} was the harness's: "
         f"median {seconds(statistics.median(costs))}, most {seconds(max(costs))}"
     )
 

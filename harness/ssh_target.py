@@ -11,6 +11,7 @@ from harness.errors import TargetError
 from harness.fabric_remote import FabricRemote
 from harness.filelock import FileLock
 from harness.remote import Remote
+from harness.target import Step
 
 
 class Source:
@@ -43,6 +44,10 @@ class Source:
     def keep(self, remote: Remote, what: str) -> bool:  # noqa: ARG002
         """Return False: a host is not set aside, since others are waiting for it."""
         return False
+
+    def steps(self) -> list[Step]:
+        """Return nothing: a host is there already."""
+        return []
 
     def close(self) -> None:
         """Nothing is kept between two targets."""

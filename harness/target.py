@@ -12,10 +12,17 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from harness.errors import ConfigError
 from harness.remote import Remote
+
+
+class Step(NamedTuple):
+    """One thing that was done to have a target, and the seconds that it took."""
+
+    name: str
+    seconds: float
 
 
 class Source(Protocol):
@@ -33,6 +40,9 @@ class Source(Protocol):
 
         Return False where it is not kept; otherwise the remote is closed.
         """
+
+    def steps(self) -> list[Step]:
+        """Return what making targets took since this was last asked."""
 
     def close(self) -> None:
         """Give back what was kept from one target to the next; may be called twice."""
@@ -56,6 +66,9 @@ class _Fresh:
 
     def keep(self, remote: Remote, what: str) -> bool:  # noqa: ARG002
         return False
+
+    def steps(self) -> list[Step]:
+        return []
 
     def close(self) -> None:
         return

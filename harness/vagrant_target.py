@@ -24,6 +24,7 @@ from harness.fabric_remote import FabricRemote
 from harness.fleet import Fleet, Lease
 from harness.machine import Shape
 from harness.remote import Remote
+from harness.target import Step
 from harness.vagrant_machine import VagrantMachine
 from harness.virsh import LibvirtUnreachableError
 from harness.vmrun import VmRun
@@ -102,7 +103,9 @@ class Session:
         """
         if find(box) is None:
             log(f"the box {box} is built first; it is kept for later runs")
+            started = time.monotonic()
             build(box, log)
+            log(f"the box {box} was built in {time.monotonic() - started:.0f} s")
         self._log = log
         self._run = VmRun.begin()
         os.environ[RUN] = self._run.name
@@ -136,6 +139,7 @@ class Source:
         self._lease: Lease | None = None
         self._fleet: Fleet | None = None
         self._kept: list[Lease] = []
+        self._steps: list[Step] = []
 
     def connect(self, make_ready: Callable[[Remote], object]) -> Remote:
         """Return a remote to the machine, as it was when it was ready.
@@ -144,12 +148,22 @@ class Source:
         that is done once for each machine. Raises TargetError, or what ``make_ready`` raises.
         """
         fleet, machine = self._machine()
+        started = time.monotonic()
+        step = "put back"
         if not _restored(machine):
+            step = "brought up, made ready and saved"
             fleet.bring_up(machine)
             with contextlib.closing(self._remote(machine)) as remote:
                 make_ready(remote)
             machine.checkpoint()
-        return self._remote(machine)
+        remote = self._remote(machine)
+        self._steps.append(Step(step, time.monotonic() - started))
+        return remote
+
+    def steps(self) -> list[Step]:
+        """Return how long machines took since this was last asked, each to its first command."""
+        steps, self._steps = self._steps, []
+        return steps
 
     def keep(self, remote: Remote, what: str) -> bool:
         """Leave the machine as it is for a person, the first one; the next target is on another.

@@ -7,7 +7,15 @@ import pytest
 
 from harness import schemas
 from harness.config import CONFORMANCE
-from harness.results import SUITE_VERSION, ResultsError, Selection, conformance, load, write
+from harness.results import (
+    SUITE_VERSION,
+    ResultsError,
+    Selection,
+    conformance,
+    load,
+    steps_of,
+    write,
+)
 
 from .outcomes import case, results
 
@@ -147,3 +155,11 @@ def test_an_interrupted_run_says_nothing_of_what_it_did_not_come_to():
     assert conformance([case()], selection, complete=False) == (
         False, ("not conformant: the run was interrupted",),
     )  # fmt: skip
+
+
+def test_steps_are_summed_up_and_overhead_is_a_share_of_the_cases_time():
+    (back,) = steps_of({"put back": [1.0, 2.0, 9.0]})
+    assert (back.name, back.count, back.median_s, back.most_s) == ("put back", 3, 2.0, 9.0)
+    cases = case(duration_s=3.0, overhead_s=1.0), case("WHT-002", duration_s=1.0, overhead_s=0.0)
+    assert results(*cases).overhead == 0.25
+    assert results().overhead == 0

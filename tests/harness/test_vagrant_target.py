@@ -86,7 +86,10 @@ def test_the_box_is_built_when_it_is_missing(monkeypatch):
     monkeypatch.setattr(vagrant_target, "build", lambda name, _: built.append(name))
     Session("debian13", told.append).close()
     assert built == ["debian13"]
-    assert told == ["the box debian13 is built first; it is kept for later runs"]
+    assert told == [
+        "the box debian13 is built first; it is kept for later runs",
+        "the box debian13 was built in 0 s",
+    ]
 
 
 def test_a_machine_is_made_ready_once_and_saved_as_it_then_is(source, libvirt):
@@ -102,6 +105,16 @@ def test_a_machine_is_made_ready_once_and_saved_as_it_then_is(source, libvirt):
     assert second.machine.name == first.machine.name
     assert "qemu-monitor-command" in libvirt.verbs
     assert libvirt.verbs.count("up") == 1
+
+
+def test_what_it_takes_to_have_a_machine_is_told_once(source):
+    for _ in range(3):
+        source.connect(lambda _: None)
+    made, *back = source.steps()
+    assert made.name == "brought up, made ready and saved"
+    assert [step.name for step in back] == ["put back", "put back"]
+    assert all(step.seconds >= 0 for step in (made, *back))
+    assert source.steps() == []
 
 
 def test_the_clock_is_set_for_each_remote(source):
