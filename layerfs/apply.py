@@ -84,6 +84,8 @@ class ApplyReport:
     #: Sorted paths of the directories that hold whiteouts. overlayfs lists them as devices where it
     #: has nothing to merge such a directory with (ovl_iterate in the kernel's fs/overlayfs).
     whiteouts: list[LayerPath] = field(default_factory=list)
+    #: Paths of the directories that hide all that lower layers have there, the root among them.
+    opaque: list[LayerPath] = field(default_factory=list)
     #: (path, reason) of what this host cannot store and the options allow to leave out.
     skipped: list[tuple[LayerPath, str]] = field(default_factory=list)
     #: Bytes that all of it takes on disk (st_blocks). None: something was made and removed again.
@@ -350,6 +352,8 @@ class _Applier(Inodes):
                 member = Member(directory.path(), "dir", _IMPLICIT_MODE)
             self._path = member.name
             fd = self._fd(directory)
+            if directory.opaque:
+                self._report.opaque.append(directory.path())
             whiteouts = directory.whiteouts()
             if whiteouts:
                 self._report.whiteouts.append(directory.path())

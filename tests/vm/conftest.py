@@ -7,6 +7,7 @@ skipped otherwise.
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -46,7 +47,12 @@ def box():
 def ours():
     """Return whatever there is of this suite's runs: domains, pools, files, processes."""
     found = {f"domain {name}" for name in virsh.names("domain") if name.startswith(vmrun.PREFIX)}
-    found |= {f"pool {name}" for name in virsh.names("pool") if name.startswith(vmrun.PREFIX)}
+    for words in (["net-list", "--all", "--name"], ["pool-list", "--all", "--name"]):
+        kind = words[0].partition("-")[0]
+        found |= {f"{kind} {name}" for name in _told(*words) if name.startswith(vmrun.PREFIX)}
+        if kind == "pool":
+            volumes = [line for pool in _told(*words) for line in _told("vol-list", pool)]
+            found |= {f"volume {line}" for line in volumes if f"/{vmrun.PREFIX}" in line}
     if vmrun.base().exists():
         found |= {str(vmrun.base()), *map(str, vmrun.base().iterdir())}
     for process in Path("/proc").glob("[0-9]*/cmdline"):
@@ -57,6 +63,13 @@ def ours():
         if f"{vmrun.base()}/" in words:
             found.add(f"process {process.parent.name}: {words[:200]}")
     return found
+
+
+def _told(*words):
+    """Return the lines of virsh; none when what was asked for has just gone."""
+    command = ["virsh", "--quiet", "--connect", virsh.URI, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Machines as they really are: each of these takes a boot, 20 to 60 s under software emulation."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import acceleration, fleet, vagrant_machine, virsh, vmrun
+from harness import box as boxes
 from harness.errors import RemoteError, TargetError
 from harness.fabric_remote import FabricRemote
 from harness.fleet import Fleet
@@ -126,6 +128,65 @@ def test_a_machine_that_does_not_come_up_is_told_with_the_end_of_its_console(box
         found.bring_up(machine)
     assert "the end of its console:" in str(told.value)
     assert "nowhere" in str(told.value)
+
+
+#: Seconds: as long as the issue of a cut network is meant to last.
+CUT = 30.0
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_network_that_is_cut_for_half_a_minute_does_no_harm(box):
+    with leased(box) as (found, machine):
+        found.bring_up(machine)
+        with (
+            contextlib.closing(FabricRemote(machine.address)) as remote,
+            concurrent.futures.ThreadPoolExecutor(1) as other,
+        ):
+            count = 'n=0; while test -e /root/more; do n=$((n + 1)); sleep 1; done; echo "$n"'
+            remote.run(["touch", "/root/more"])
+            _link(machine, "off")
+            asked = other.submit(remote.run, ["sh", "-c", count], timeout=PATIENCE)
+            with pytest.raises(concurrent.futures.TimeoutError):
+                asked.result(CUT)
+            _link(machine, "on")
+            remote.run(["rm", "/root/more"], timeout=PATIENCE)
+            assert int(asked.result(PATIENCE).stdout) >= 0
+            assert _name(remote) == machine.name
+
+
+def _link(machine, state):
+    said = virsh._virsh("qemu-monitor-command", machine.name, "--hmp", f"set_link ssh0 {state}")
+    assert said.strip() == ""
+
+
+def test_a_build_that_is_killed_leaves_nothing_that_is_used(clean, monkeypatch):
+    """The processes of the build go with it, and what it has made goes with the next use."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(clean / "cache"))
+    start = "from harness.cli import main; main()"
+    words = [sys.executable, "-c", start, "box", "build", "debian13"]
+    with subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as victim:
+        wait_for(lambda: list(boxes.cache().glob(".build-debian13-*/builder/usr")))
+        victim.kill()
+        victim.wait(PATIENCE)
+    assert boxes.find("debian13") is None
+    assert boxes.remove("debian13") == []  # waits until nobody has the lock any more
+    assert [path.name for path in boxes.cache().iterdir()] == ["debian13.lock"]
+    assert str(clean) not in Path("/proc/self/mountinfo").read_text()
+    assert not _processes_below(clean)
+
+
+def _processes_below(folder):
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found += [process for link in ("root", "cwd") if _is_below(process / link, folder)]
+    return found
+
+
+def _is_below(link, folder):
+    return str(link.readlink()).startswith(f"{folder}/")
 
 
 @pytest.mark.usefixtures("clean")
