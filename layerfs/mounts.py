@@ -1,4 +1,4 @@
-"""Mount and unmount overlays: the one caller of mount syscalls.
+"""Mount overlays, and unmount what is ours; ``mounting`` has what all mounts have in common.
 
 Mounting goes through the new mount API (fsopen(2), fsconfig(2), move_mount(2)) with a ``lowerdir+``
 for each layer, Linux 6.5: no page-size limit, nothing to escape, errors from the context's own log.
@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from layerfs import syscalls
 from layerfs.errors import (
     InvalidMountPointError,
-    InvalidOverlayError,
-    LayerFSError,
     LimitExceededError,
     MountFailedError,
     PermissionDeniedError,
@@ -43,6 +42,7 @@ from layerfs.mountinfo import (
     namespace_alive,
     namespace_id,
 )
+from layerfs.mounting import REMEDY, attach, closing, opened_target, refused, undo
 from layerfs.syscalls import Path
 
 __all__ = [
@@ -70,7 +70,6 @@ __all__ = [
 
 #: OVL_MAX_STACK of fs/overlayfs/params.h: what one overlay takes.
 MAX_LOWERDIRS = 500
-REMEDY = "mounting needs CAP_SYS_ADMIN: run as root, or inside `unshare -Urm`"
 
 #: fsconfig(2) refuses a longer string; mount(2) silently cuts its data to a page less one byte.
 _MAX_STRING = 255
@@ -115,7 +114,7 @@ def mount_overlay(
     settings = options(source, writable=upper is not None)
     flags = (["userxattr"] if userxattr else []) + (["ro"] if readonly else [])
     places = {} if upper is None or work is None else {"upperdir": upper, "workdir": work}
-    with _opened_target(target) as target_fd:
+    with opened_target(target) as target_fd:
         if new_api is not False:
             try:
                 mount_fd = open_overlay(lowers, places, settings, flags)
@@ -123,8 +122,8 @@ def mount_overlay(
                 if new_api:
                     raise MountFailedError(str(error), path=target) from error
             else:
-                with _closing(mount_fd):
-                    _attach(mount_fd, target_fd, target)
+                with closing(mount_fd):
+                    attach(mount_fd, target_fd, target)
                 return
         _mount_by_data(lowers, places, settings, flags, (target, target_fd))
 
@@ -138,29 +137,6 @@ class NoNewAPIError(Exception):
     """This kernel, or a filter before it, has no fsopen(2) or no ``lowerdir+``."""
 
 
-@contextlib.contextmanager
-def _closing(fd: int) -> Iterator[int]:
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _opened_target(target: Path) -> Iterator[int]:
-    # Held open, so that what was checked is what is mounted on, even if it is renamed meanwhile.
-    try:
-        fd = os.open(target, _OPEN | os.O_NOFOLLOW)
-    except OSError as error:
-        raise InvalidMountPointError(
-            f"cannot mount on {os.fsdecode(target)!r}: {error.strerror}",
-            path=target,
-            errno=error.errno,
-        ) from error
-    with _closing(fd):
-        yield fd
-
-
 def open_overlay(
     lowers: Sequence[str | bytes],
     places: dict[str, str | bytes],
@@ -172,19 +148,38 @@ def open_overlay(
     It goes with the descriptor. ``places``: upperdir and workdir, or nothing.
     """
     try:
+        if _is_legacy():
+            raise NoNewAPIError("this kernel's overlayfs has no lowerdir+ (Linux 6.5)")
         context = syscalls.fsopen("overlay")
     except OSError as error:
         if error.errno == errno.ENOSYS:
             raise NoNewAPIError("this kernel has no fsopen(2)") from error
-        raise _refused(error, []) from error
-    with _closing(context):
+        raise refused(error, []) from error
+    with closing(context):
         _configure(context, lowers, places, settings, flags)
         try:
             syscalls.fsconfig_create(context)
             attributes = syscalls.MOUNT_ATTR_RDONLY if "ro" in flags else 0
             return syscalls.fsmount(context, attributes)
         except OSError as error:
-            raise _refused(error, syscalls.context_log(context)) from error
+            raise refused(error, syscalls.context_log(context)) from error
+
+
+@functools.cache
+def _is_legacy() -> bool:
+    """Say whether overlayfs knows nothing of contexts, and the kernel stands in for it.
+
+    Then fsconfig(2) takes any parameter, and what overlayfs does not know is an EINVAL of the whole
+    mount that says no more (legacy_parse_param in the kernel's fs/fs_context.c). Raises OSError.
+    """
+    with closing(syscalls.fsopen("overlay")) as context:
+        try:
+            syscalls.fsconfig_set_string(context, "no-such-parameter", "x")
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return False
+    return True
 
 
 def _configure(
@@ -211,7 +206,7 @@ def _configure(
         log = syscalls.context_log(context)
         if any("Unknown parameter 'lowerdir+'" in line for line in log):
             raise NoNewAPIError("this kernel's overlayfs has no lowerdir+ (Linux 6.5)") from error
-        raise _refused(error, log, doing) from error
+        raise refused(error, log, doing) from error
 
 
 def _set_directory(context: int, key: str, path: str | bytes) -> None:
@@ -220,23 +215,8 @@ def _set_directory(context: int, key: str, path: str | bytes) -> None:
     if len(name) <= _MAX_STRING and b"\\" not in name:
         syscalls.fsconfig_set_string(context, key, name)
         return
-    with _closing(os.open(path, _OPEN)) as fd:
+    with closing(os.open(path, _OPEN)) as fd:
         syscalls.fsconfig_set_string(context, key, f"/proc/self/fd/{fd}")
-
-
-def _attach(mount_fd: int, target_fd: int, target: Path) -> None:
-    moving = syscalls.MOVE_MOUNT_F_EMPTY_PATH | syscalls.MOVE_MOUNT_T_EMPTY_PATH
-    try:
-        syscalls.move_mount(mount_fd, "", target_fd, "", moving)
-    except OSError as error:
-        raise _refused(error, [], os.fsdecode(target)) from error
-    try:
-        syscalls.mount_setattr(
-            mount_fd, "", syscalls.AT_EMPTY_PATH, propagation=syscalls.MS_PRIVATE
-        )
-    except OSError as error:
-        _undo(target)
-        raise _refused(error, [], "making the mount private") from error
 
 
 def _mount_by_data(
@@ -252,9 +232,9 @@ def _mount_by_data(
         numbers = []
         for path in [*lowers, *places.values()]:
             try:
-                numbers.append(opened.enter_context(_closing(os.open(path, _OPEN))))
+                numbers.append(opened.enter_context(closing(os.open(path, _OPEN))))
             except OSError as error:
-                raise _refused(error, [], f"layer {os.fsdecode(path)!r}") from error
+                raise refused(error, [], f"layer {os.fsdecode(path)!r}") from error
         lowerdir = ":".join(str(number) for number in numbers[: len(lowers)])
         named = zip(places, numbers[len(lowers) :], strict=True)
         words = [f"lowerdir={lowerdir}", *(f"{place}={number}" for place, number in named)]
@@ -273,7 +253,7 @@ def _mount_by_data(
             lambda: syscalls.mount(settings["source"], place, "overlay", mount_flags, data)
         )
     if failure is not None:
-        raise _refused(failure, [], os.fsdecode(target)) from failure
+        raise refused(failure, [], os.fsdecode(target)) from failure
     _settle(target, lowerdir)
 
 
@@ -316,40 +296,13 @@ def _settle(target: Path, lowerdir: str) -> None:
     given.add(b"".join(b",lowerdir+=" + name.encode() for name in lowerdir.split(":")))
     listed = b"".join(b"," + option for option in entry.super_options if b"lowerdir+" in option)
     if not given & {*entry.super_options, listed}:
-        _undo(target)
+        undo(target)
         raise MountFailedError("the kernel did not take all the layers", path=target)
     try:
         syscalls.mount(None, target, None, syscalls.MS_PRIVATE)
     except OSError as error:
-        _undo(target)
-        raise _refused(error, [], "making the mount private") from error
-
-
-def _undo(target: Path) -> None:
-    try:
-        syscalls.umount2(target)
-    except OSError as error:
-        raise UnmountFailedError(
-            f"{os.fsdecode(target)!r} was mounted, is not as it should be, and cannot be "
-            f"unmounted: {error.strerror}",
-            path=target,
-            errno=error.errno,
-        ) from error
-
-
-def _refused(error: OSError, log: Sequence[str], doing: str = "") -> LayerFSError:
-    said = "; ".join(line[2:] if line[1:2] == " " else line for line in log)
-    text = ": ".join(part for part in (doing, said, error.strerror or str(error)) if part)
-    if error.errno in {errno.EPERM, errno.EACCES} and not log:
-        remedy = f"; {REMEDY}" if error.errno == errno.EPERM else ""
-        return PermissionDeniedError(f"cannot mount the overlay: {text}{remedy}", errno=error.errno)
-    if error.errno == errno.ENODEV:
-        return InvalidOverlayError(
-            "this kernel has no overlayfs: load it with `modprobe overlay`", errno=error.errno
-        )
-    if error.errno == errno.EINVAL and not log:
-        text += " (the kernel's log, dmesg(1), may say more)"
-    return MountFailedError(f"cannot mount the overlay: {text}", errno=error.errno)
+        undo(target)
+        raise refused(error, [], "making the mount private") from error
 
 
 def holders(target: Path) -> list[str]:

@@ -329,3 +329,18 @@ def test_a_private_namespace_never_sees_the_mount(tmp_path, target, new_api):
     with process("", unshare=("unshare", "-m", "--propagation", "private")) as child:
         mounts.mount_overlay(trees(tmp_path / "t", 2), target, new_api=new_api)
         assert not [e for e in mounts.mountinfo(child.pid) if e.target == os.fsencode(target)]
+
+
+@both_ways
+def test_an_overlayfs_without_contexts_is_mounted_the_old_way(tmp_path, target, rootless):
+    """There any parameter is taken, and only the mount as a whole fails, without a word why."""
+    assert not mounts._is_legacy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mounts, "_is_legacy", lambda: True)
+        layers = trees(tmp_path / "t", 3)
+        mounts.mount_overlay(layers, target, userxattr=rootless, readonly=True)
+        assert (target / "all").read_text() == "2"
+        mounts.unmount(target)
+        with pytest.raises(MountFailedError, match="has no lowerdir"):
+            mounts.mount_overlay(layers, target, userxattr=rootless, readonly=True, new_api=True)
+    assert no_mounts_below(target)
