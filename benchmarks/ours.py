@@ -163,6 +163,7 @@ def merging(root: str, image: str, target: str) -> None:
 
     It is hashed in a thread meanwhile, as the command's helper process does.
     """
+    from layerfs.contents import contents  # noqa: PLC0415
     from layerfs.handover import Handover  # noqa: PLC0415
     from layerfs.opening import open_parts  # noqa: PLC0415
     from layerfs.store import LayerFS  # noqa: PLC0415
@@ -185,7 +186,7 @@ def merging(root: str, image: str, target: str) -> None:
 
         thread = threading.Thread(target=digest)
         thread.start()
-        parts.backend.merge(diff_ids, Both())
+        parts.backend.merge(diff_ids, Both(), parts.staging.path, contents(parts))
         pieces.end()
         thread.join()
     parts.close()

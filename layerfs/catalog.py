@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from layerfs.chains import Chains
 from layerfs.errors import MetadataError
 from layerfs.metastore import Database
 from layerfs.records import Layer
@@ -46,6 +47,7 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.roots = Roots(database)
+        self.chains = Chains(database)
 
     @classmethod
     def open(cls, path: Path, *, readonly: bool = False) -> Catalog:

@@ -33,6 +33,14 @@ def _nothing(_parser: ArgumentParser) -> None:
     """Have no arguments."""
 
 
+def _init(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--zfs",
+        metavar="DATASET",
+        help="keep the layers of a new store below this ZFS dataset; it is made when missing",
+    )
+
+
 def _digest(parser: ArgumentParser) -> None:
     parser.add_argument(
         "digest", metavar="DIGEST", help="of a layer, or its first 6 digits or more"
@@ -157,9 +165,10 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "Create the store: a directory that holds layers, and is an OCI image layout besides. A\n"
         "store that is there already is recovered: what an interrupted operation left behind is\n"
         "finished or undone.",
-        "layerfs --root /var/lib/layers init",
-        _nothing,
-        _plainly("open"),
+        "layerfs --root /var/lib/layers init\n"
+        "layerfs --root /var/lib/layers init --zfs tank/layers",
+        _init,
+        lambda given, _store: ("open", {} if given.zfs is None else {"zfs": given.zfs}),
         aliases=("open",),
     ),
     "add": Command(

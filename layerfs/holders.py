@@ -101,19 +101,22 @@ def _loop_devices(target: bytes) -> Iterator[str]:
 
 
 def copies(entry: MountEntry, table: Sequence[MountEntry] | None = None) -> list[Copy]:
-    """Return where else the overlay of ``entry``, a mount of this namespace, is mounted.
+    """Return where else the view of ``entry``, a mount of this namespace, is mounted.
 
-    ``table`` is ``mountinfo()`` of now, if the caller has it. Of other file systems nothing is
-    returned: only an overlay is a superblock of its own for each mount, so that another mount of
-    the same one must be a copy.
+    ``table`` is ``mountinfo()`` of now, if the caller has it. An overlay is a superblock of its own
+    for each mount, so that another mount of the same one must be a copy. Views of one zfs snapshot
+    share a superblock: copies are told by where they are mounted. Of other file systems nothing is
+    returned.
     """
-    if entry.fstype != "overlay":
+    if entry.fstype not in {"overlay", "zfs"}:
         return []
     here = mountinfo.mountinfo() if table is None else table
     own = {other.id for other in here}
     parent = next((other for other in here if other.id == entry.parent), None)
     needle = b" %d:%d " % (os.major(entry.dev), os.minor(entry.dev))
-    return list(_copies(needle, entry.dev, own, parent))
+    target = entry.target if entry.fstype == "zfs" else None
+    found = _copies(needle, entry.dev, own, parent)
+    return [copy for copy in found if target in {None, copy.entry.target}]
 
 
 def _copies(
@@ -144,8 +147,10 @@ def _receiving(parent: MountEntry | None, there: list[MountEntry]) -> set[int]:
     return groups
 
 
-def named_copies(source: bytes) -> list[str]:
+def named_copies(source: bytes, target: bytes | None = None) -> list[str]:
     """Say who holds a mount made from ``source``, in whatever namespace, this one included.
+
+    Only of those on ``target``, where that is given.
 
     For what a namespace left behind: unlike its inode number, a source that is unique is told
     even where the namespaces of the processes are not (mountinfo is open to everyone).
@@ -153,7 +158,9 @@ def named_copies(source: bytes) -> list[str]:
     seen: set[int] = set()
     found = []
     for pid, there in _mountinfos(b" %b " % source, set()):
-        fresh = {entry.id for entry in there if entry.source == source} - seen
+        fresh = {
+            entry.id for entry in there if entry.source == source and target in {None, entry.target}
+        } - seen
         if fresh:
             found.append(f"process {_named(pid)}")
         seen |= fresh

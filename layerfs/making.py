@@ -16,6 +16,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -40,15 +41,19 @@ _LARGE: Final = 4 << 20
 _TELL: Final = 256 << 10
 
 
-def make(parts: Parts, write: Callable[[Sink], None], progress: Progress | None = None) -> Layer:
+def make(
+    parts: Parts, write: Callable[[Sink, Path], None], progress: Progress | None = None
+) -> Layer:
     """Add the uncompressed layer that ``write`` writes; ``progress`` is told how far it is.
+
+    ``write`` is given a sink, and the operation's directory.
 
     Raises what ``write`` raises, what reading a layer raises, WriteFailedError, StorageError. Then
     nothing is left, and no process.
     """
     with parts.staging.operation() as operation:
         with _Blob(parts, operation, progress) as blob:
-            write(blob)
+            write(blob, operation.path)
             if (reading := blob.finish()) is not None:
                 return adding.add_extracted(parts, operation, reading)
         return adding.add_staged(parts, operation, adding.Extra(progress=progress))

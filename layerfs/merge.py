@@ -75,10 +75,23 @@ def write_changes(
     of file is written as that. ``latest_ns`` is the latest mtime to be written.
     """
     pool = Descriptors()
+    roots = [(Directory.root(pool, at, fd), implicit) for at, (fd, implicit) in enumerate(layers)]
     try:
-        _Changes(layers, TarWriter(sink), pool, userxattr=userxattr, live=live, latest=latest_ns)()
+        write_trees(roots, sink, userxattr=userxattr, live=live, latest_ns=latest_ns)
     finally:
         pool.close_all()
+
+
+def write_trees(
+    layers: Sequence[tuple[Directory, frozenset[bytes]]],
+    sink: Sink,
+    *,
+    userxattr: bool = False,
+    live: bool = False,
+    latest_ns: int | None = None,
+) -> None:
+    """As ``write_changes``, of directories that the caller has opened, and closes."""
+    _Changes(layers, TarWriter(sink), userxattr=userxattr, live=live, latest=latest_ns)()
 
 
 @dataclass(slots=True)
@@ -111,17 +124,15 @@ class _Ready(NamedTuple):
 class _Changes:
     def __init__(
         self,
-        layers: Sequence[tuple[int, frozenset[bytes]]],
+        layers: Sequence[tuple[Directory, frozenset[bytes]]],
         writer: TarWriter,
-        pool: Descriptors,
         *,
         userxattr: bool,
         live: bool,
         latest: int | None,
     ) -> None:
-        self._implicit = [implicit for _fd, implicit in layers]
-        roots = [Directory.root(pool, at, fd) for at, (fd, _implicit) in enumerate(layers)]
-        self._roots = roots[::-1]
+        self._implicit = [implicit for _root, implicit in layers]
+        self._roots = [root for root, _implicit in reversed(layers)]
         self._writer = writer
         self._prefix = "user.overlay." if userxattr else "trusted.overlay."
         self._live = live

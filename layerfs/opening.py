@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from layerfs import reserve
+from layerfs import dataset, reserve
 from layerfs.backends import Backend, Features, probing
 from layerfs.backends.overlay import OverlayBackend
 from layerfs.blobstore import BlobStore, sync_directory
@@ -41,6 +41,8 @@ _OURS: Final = frozenset(
     {
         _LOCK,
         reserve.NAME,
+        dataset.NAME,
+        f"{dataset.NAME}.new",
         "oci-layout",
         "index.json",
         "oci-layout.new",
@@ -89,11 +91,15 @@ class Parts(NamedTuple):
         self.meta.close()
 
 
-def open_parts(root: Path, *, readonly: bool, recover: bool) -> Parts:
+def open_parts(root: Path, *, readonly: bool, recover: bool, zfs: str | None = None) -> Parts:
     """Open or create the store at ``root``; see ``LayerFS.open`` for what is refused."""
     root = Path(os.path.realpath(root))
     _refuse_foreign(root, readonly=readonly)
     database = root / DATABASE
+    note = dataset.noted(root)
+    is_new = note is None and not database.exists()
+    if zfs is not None and not is_new:
+        dataset.refuse_change(root, zfs, note)
     blobs = BlobStore(root)
     if readonly:
         meta = Catalog.open(database, readonly=True)
@@ -101,7 +107,7 @@ def open_parts(root: Path, *, readonly: bool, recover: bool) -> Parts:
     _require_writable(root)
     # A directory may be missing also in a store that is old enough: by an incomplete copy.
     if not all((root / name).exists() for name in (*_DIRECTORIES, DATABASE)):
-        _create(root, blobs)
+        _create(root, blobs, zfs if is_new else None)
     try:
         meta = Catalog.open(database)
     except MetadataError:
@@ -179,9 +185,15 @@ def _require_writable(root: Path) -> None:
         raise from_os_error(error, "opening store", str(root)) from error
 
 
-def _create(root: Path, blobs: BlobStore) -> None:
+def _create(root: Path, blobs: BlobStore, zfs: str | None) -> None:
     """Make all that is missing of a store, the database last: with it, the store is complete."""
     with exclusive(root / _LOCK):
+        if zfs is not None:
+            note = dataset.noted(root)  # another process may have been first
+            if note is None:
+                dataset.choose(root, zfs)
+            else:
+                dataset.refuse_change(root, zfs, note)
         make_directories(root)
         blobs.create()
         try:
@@ -223,6 +235,9 @@ def _backend(root: Path, meta: Catalog, *, readonly: bool) -> Backend:
     Both are recorded. A probe takes milliseconds and mounts things, so it is only made where the
     environment (boot, user, id maps, capabilities) is another than at the last one.
     """
+    note = dataset.noted(root)
+    if note is not None:
+        return _on_dataset(root, note, meta, readonly=readonly)
     data = meta.setting("features")
     recorded = None if data is None else Features.from_json(data)
     if recorded is not None and (readonly or recorded.environment == probing.environment()):
@@ -242,3 +257,12 @@ def _backend(root: Path, meta: Catalog, *, readonly: bool) -> Backend:
     with meta.transaction():
         meta.set_setting("features", found.to_json())
     return OverlayBackend(root, found)
+
+
+def _on_dataset(root: Path, note: dataset.Note, meta: Catalog, *, readonly: bool) -> Backend:
+    from layerfs.backends.zfs import FEATURES, ZfsBackend  # noqa: PLC0415 - with a dataset only
+    from layerfs.zfs import open_zfs  # noqa: PLC0415
+
+    zfs = open_zfs()
+    dataset.claim(note, zfs, readonly=readonly)
+    return ZfsBackend(root, note.dataset, zfs, meta.chains, FEATURES)

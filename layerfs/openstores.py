@@ -54,12 +54,15 @@ class Stores:
             )
         return self._opened(key, readonly=self._readonly, recover=recover, limits=self._limits)
 
-    def open(self, root: str, *, readonly: bool, limits: Limits | None = None) -> LayerFS:
+    def open(
+        self, root: str, *, readonly: bool, limits: Limits | None = None, zfs: str | None = None
+    ) -> LayerFS:
         """Create or recover the store at ``root``, also one that is open here already."""
         return self._opened(
             os.path.realpath(root),
             readonly=readonly or self._readonly,
             limits=limits or self._limits,
+            zfs=zfs,
         )
 
     def end(self, root: str) -> None:
@@ -81,12 +84,18 @@ class Stores:
             self._forget(key)
 
     def _opened(
-        self, key: str, *, readonly: bool, recover: bool = False, limits: Limits | None = None
+        self,
+        key: str,
+        *,
+        readonly: bool,
+        recover: bool = False,
+        limits: Limits | None = None,
+        zfs: str | None = None,
     ) -> LayerFS:
         from layerfs.store import LayerFS  # noqa: PLC0415 - `--help` and bad requests need no store
 
         self._forget(key)
-        store = LayerFS.open(key, readonly=readonly, recover=recover, limits=limits)
+        store = LayerFS.open(key, zfs, readonly=readonly, recover=recover, limits=limits)
         # A store that was replaced meanwhile, under the same name, must not be mistaken for it.
         self._open[key] = (_identity(key) or (0, 0), store)
         return store

@@ -104,7 +104,7 @@ class Reading(NamedTuple):
 def read_layer(
     raw: Readable,
     expected: Expected,
-    consume: Callable[[TarReader], None] | None,
+    consume: Callable[[TarReader], object] | None,
     limits: Limits | None = None,
 ) -> Reading:
     """Read ``raw`` to its end, let ``consume`` have the tar, and compare with ``expected``.

@@ -15,13 +15,12 @@ from layerfs import reserve
 from layerfs.errors import LayerFSError
 from layerfs.mountinfo import boot_id
 from layerfs.opening import Parts, open_parts
-from layerfs.removal import remove_tree
 from layerfs.viewstate import drop_stale
 
 
-def open_recovered(root: Path, *, readonly: bool, recover: bool) -> Parts:
+def open_recovered(root: Path, *, readonly: bool, recover: bool, zfs: str | None = None) -> Parts:
     """Open a store, and (not ``readonly``) bring it in order. Raises what ``open_parts`` raises."""
-    parts = open_parts(root, readonly=readonly, recover=recover)
+    parts = open_parts(root, readonly=readonly, recover=recover, zfs=zfs)
     try:
         if not readonly:
             settle(parts)
@@ -65,7 +64,7 @@ def _note_boot(parts: Parts) -> None:
             # What cannot be removed, ``check`` names.
             with contextlib.suppress(LayerFSError):
                 if not parts.backend.held(parts.run / name):
-                    remove_tree(parts.run / name)
+                    parts.backend.forget_view(parts.run / name)
     with parts.meta.transaction(durable=False):
         parts.meta.set_setting("boot", boot_id())
 

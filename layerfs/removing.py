@@ -59,7 +59,11 @@ def _holder(parts: Parts, digest: str) -> tuple[str, str] | None:
     for dependent in meta.dependents(digest):
         if dependent != digest:
             return f"layer {dependent}", "it depends on this one, remove it"
-    return None
+    layer = meta.layer(digest)
+    if layer is None or meta.layers_of(layer.diff_id) != (digest,):
+        return None
+    blocked = parts.backend.blocked(layer.diff_id)
+    return (blocked, "remove that") if blocked else None
 
 
 def forget(

@@ -19,7 +19,7 @@ from layerfs.garbage import item_error
 from layerfs.opening import Parts, make_directories
 from layerfs.reading import Expected, read_layer
 from layerfs.records import Layer
-from layerfs.removal import disk_usage, remove_tree
+from layerfs.removal import disk_usage
 from layerfs.removing import write_index
 from layerfs.reports import Damage, ItemError, RepairReport
 from layerfs.verifying import chosen, examine
@@ -115,7 +115,7 @@ def _orphan_run(parts: Parts, name: str) -> str:
             path=run,
             holder=held[0],
         )
-    remove_tree(run)
+    parts.backend.forget_view(run)
     return f"removed run directory {name!r} of no view"
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from layerfs.errors import MetadataError
 from layerfs.metastore import APPLICATION_ID, Database
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _SCHEMA: Final = (
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -73,6 +73,15 @@ _SCHEMA: Final = (
         manifest TEXT NOT NULL REFERENCES images (manifest) ON DELETE CASCADE
     ) WITHOUT ROWID""",
     "CREATE INDEX image_names_by_manifest ON image_names (manifest)",
+    # On ZFS: the datasets of stacks. "parent" is the chain of all layers but the topmost, or "".
+    """CREATE TABLE chains (
+        chain_id TEXT PRIMARY KEY,
+        diff_id TEXT NOT NULL,
+        parent TEXT NOT NULL,
+        guid TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX chains_by_diff_id ON chains (diff_id)",
+    "CREATE INDEX chains_by_parent ON chains (parent)",
     """CREATE VIEW referenced AS
         SELECT digest FROM image_layers UNION SELECT digest FROM lease_layers
         UNION SELECT needs FROM dependencies""",

@@ -86,25 +86,24 @@ class LayerFS:
         """Open the store at ``root``; create it when it is missing or an empty directory.
 
         What dead operations left behind is undone first, and views of an earlier boot forgotten.
-        ``readonly`` changes nothing at all, and refuses later changes. ``recover`` opens even a
-        store whose database is damaged: it is set aside as ``layerfs.db.damaged``, and ``repair``
-        fills the new one from the blobs, trees and index.json. ``limits`` bound what a layer may
-        ask for when it is added, made, verified or repaired; they are not kept in the store.
+        ``zfs`` names the dataset, ``pool/name``, below which a new store keeps its layers; it is
+        made when it is missing. Later it need not be given. ``readonly`` changes nothing at all,
+        and refuses later changes. ``recover`` opens even a store whose database is damaged: it is
+        set aside as ``layerfs.db.damaged``, and ``repair`` fills the new one from the blobs, trees
+        and index.json. ``limits`` bound what a layer may ask for when it is added, made, verified
+        or repaired; they are not kept in the store.
 
         PathError (a file, missing parent), StorageError (a directory that is not a store),
         ReadOnlyFilesystemError and PermissionDeniedError (cannot be written: use readonly),
         MetadataError (damaged, or from a newer layerfs), InvalidOverlayError (the file system
-        cannot hold layers), UnsupportedError (``zfs``: needs the zfs backend).
+        cannot hold layers). With ``zfs``: ValidationError (no name of a dataset, or the store is
+        somewhere else), ZFSDatasetNotFoundError (its pool, or parent, is not there), ZFSError (it
+        is another store's), UnsupportedError (no ZFS here).
         """
-        if zfs is not None:
-            raise UnsupportedError(
-                f"dataset {zfs!r}: layers on ZFS need the zfs backend, which this version lacks; "
-                "leave zfs out to store them in directories"
-            )
         path = Path(root)
 
         def attempt() -> Parts:
-            return recovery.open_recovered(path, readonly=readonly, recover=recover)
+            return recovery.open_recovered(path, readonly=readonly, recover=recover, zfs=zfs)
 
         parts = attempt() if readonly else reserve.spending(path, attempt)
         return cls(parts._replace(limits=limits))
@@ -170,12 +169,12 @@ class LayerFS:
     @property
     def zfs_pool(self) -> str | None:
         """The pool of ``zfs_dataset``; None without ZFS."""
-        return None
+        return None if self.zfs_dataset is None else self.zfs_dataset.partition("/")[0]
 
     @property
     def zfs_dataset(self) -> str | None:
         """The dataset below which layers lie; None without ZFS."""
-        return None
+        return self._parts.backend.dataset
 
     # --- layers -----------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ def end(parts: Parts, operation: Operation) -> None:
         intent = operation.intent()
         if intent is not None and (undo := _UNDO.get(str(intent.get("kind")))) is not None:
             undo(parts, operation, intent)
+        parts.backend.recover(operation.path)
     except BaseException:
         operation.leave_to_recovery()
         raise

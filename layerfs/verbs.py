@@ -90,7 +90,9 @@ def _open(stores: Stores, request: Mapping[str, Any]) -> Response:
         from layerfs.limits import Limits  # noqa: PLC0415 - seldom given
 
         limits = Limits.of(request["limits"])
-    store = stores.open(request["store"], readonly=request["readonly"], limits=limits)
+    store = stores.open(
+        request["store"], readonly=request["readonly"], limits=limits, zfs=request["zfs"]
+    )
     return {"store": os.fspath(store.root)}
 
 
@@ -260,7 +262,15 @@ _ANY_DIGESTS: Final = {"digests": fields.TEXTS.or_null()}
 #: All verbs, in the order of PROTOCOL.md.
 VERBS: Final[Mapping[str, Verb]] = {
     "info": Verb({}, _info),
-    "open": Verb({**_STORE, "readonly": fields.FLAG, "limits": fields.COUNTS.otherwise({})}, _open),
+    "open": Verb(
+        {
+            **_STORE,
+            "readonly": fields.FLAG,
+            "limits": fields.COUNTS.otherwise({}),
+            "zfs": fields.TEXT.or_null(),
+        },
+        _open,
+    ),
     "close": Verb(_STORE, _close),
     "add": Verb(
         {

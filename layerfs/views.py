@@ -16,6 +16,7 @@ from pathlib import Path
 
 from layerfs.backends import Sink
 from layerfs.catalog import MountRow
+from layerfs.contents import contents
 from layerfs.errors import (
     InvalidMountPointError,
     LayerFSError,
@@ -105,7 +106,13 @@ def stack(parts: Parts, digests: Sequence[str], target: Target, *, writable: boo
     with parts.staging.operation() as operation:
         try:
             diff_ids = _record(parts, operation, digests, where, writable=writable)
-            parts.backend.view(diff_ids, Path(where), parts.run / operation.id, writable=writable)
+            parts.backend.view(
+                diff_ids,
+                Path(where),
+                parts.run / operation.id,
+                writable=writable,
+                contents=contents(parts),
+            )
             operation.settle()
         except BaseException:
             undo_stack(parts, operation)
@@ -271,7 +278,7 @@ def commit(parts: Parts, target: Target, progress: Progress | None = None) -> La
             raise InvalidMountPointError(f"the view at {where!r} was just unmounted", path=where)
         run, epoch = run_of(parts, row), _source_date_epoch()
 
-        def write(sink: Sink) -> None:
+        def write(sink: Sink, _staging: Path) -> None:
             parts.backend.changes(run, sink, source_date_epoch=epoch)
 
         from layerfs import making  # noqa: PLC0415 - a process that makes no layer needs it not
@@ -299,4 +306,8 @@ def merge(parts: Parts, digests: Sequence[str], progress: Progress | None = None
 
     with held(parts, digests) as layers:
         diff_ids = [layer.diff_id for layer in layers]
-        return making.make(parts, lambda sink: parts.backend.merge(diff_ids, sink), progress)
+
+        def write(sink: Sink, staging: Path) -> None:
+            parts.backend.merge(diff_ids, sink, staging, contents(parts))
+
+        return making.make(parts, write, progress)

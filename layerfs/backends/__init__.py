@@ -1,14 +1,17 @@
 """What a store asks of a backend: storage for layers, views of stacks, and reading both back.
 
-A backend knows directories (or datasets) and mounts. It knows no blob, no database, no image and
-no lease: the store decides what may be done, keeps what was done, and holds the locks. Everything
-here is named by **diffID** ("sha256:<hex>"), since two compressions of one layer share one tree.
-A list of diffIDs is base first. Only the command line and ``LayerFS.open`` choose a backend.
+A backend knows directories (or datasets) and mounts. It knows no blob, no image and no lease: the
+store decides what may be done, keeps what was done, and holds the locks. Everything here is named
+by **diffID** ("sha256:<hex>"), since two compressions of one layer share one tree. A list of
+diffIDs is base first. Only the command line and ``LayerFS.open`` choose a backend.
+
+A backend may keep the tree of each layer (``overlay``), or unpack layers when a stack is asked for,
+since it needs those below (``zfs``). It then reads them by ``Contents``, which the store gives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -16,6 +19,11 @@ from layerfs.errors import MetadataError
 
 if TYPE_CHECKING:
     from layerfs.tarstream import TarReader
+
+
+#: ``contents(diff_id, consume)`` reads the layer's blob, lets ``consume`` have its tar, and holds
+#: it against its digests. Raises what ``consume`` raises, and StorageError for a damaged blob.
+Contents = Callable[[str, "Callable[[TarReader], object]"], None]
 
 
 class Sink(Protocol):
@@ -73,6 +81,9 @@ class Features(NamedTuple):
 class LayerStorage(Protocol):
     """The trees of layers, each whole or absent."""
 
+    #: Whether each layer has a tree of its own, which is missing when it is not there.
+    keeps_trees: bool
+
     def ingest(self, reader: TarReader, staging: Path) -> int | None:
         """Extract a layer below ``staging``, an empty directory of this store.
 
@@ -89,8 +100,14 @@ class LayerStorage(Protocol):
         untouched, and remains the caller's to remove.
         """
 
+    def blocked(self, diff_id: str) -> str:
+        """Say by whom, other than views of this store, the layer is kept; empty: by nobody."""
+
     def discard(self, diff_id: str, trash: Path) -> None:
-        """Rename the layer into ``trash``, an existing directory of this store; none is fine."""
+        """Take the layer away; what can be renamed goes into ``trash``, a directory of this store.
+
+        None is fine. LayerInUseError: somebody keeps it, see ``blocked``; nothing was changed.
+        """
 
     def enumerate(self) -> Iterator[str]:
         """Yield the diffIDs that are published, in no order."""
@@ -102,11 +119,19 @@ class LayerStorage(Protocol):
 class LayerViews(Protocol):
     """Stacks, mounted."""
 
-    def view(self, diff_ids: Sequence[str], target: Path, run: Path, *, writable: bool) -> None:
+    def view(
+        self,
+        diff_ids: Sequence[str],
+        target: Path,
+        run: Path,
+        *,
+        writable: bool,
+        contents: Contents,
+    ) -> None:
         """Mount the stack of ``diff_ids`` (base first) on ``target``, an existing directory.
 
         ``run`` must not exist, its parent must; it keeps what the view needs, and its name must be
-        unique among all stores (mountinfo shows it). After an error
+        unique among all stores (mountinfo shows it): it is that of the operation. After an error
         nothing is mounted and ``run`` does not exist. Raises ValidationError (no layer),
         LimitExceededError (``max_layers``; before anything is done), StorageError (a layer's tree
         is missing or damaged), InvalidOverlayError, InvalidMountPointError, PermissionDeniedError,
@@ -120,6 +145,9 @@ class LayerViews(Protocol):
         alone. UnmountFailedError: busy, or living on in another namespace; nothing was removed,
         and a retry may succeed.
         """
+
+    def forget_view(self, run: Path) -> None:
+        """Remove what is left of a view that is mounted nowhere; done twice, it succeeds."""
 
     def mounted(self, target: Path, run: Path) -> bool:
         """Say whether the view made with ``run`` is mounted on ``target`` in this namespace."""
@@ -142,8 +170,11 @@ class LayerViews(Protocol):
 class LayerContent(Protocol):
     """Layers, read back."""
 
-    def merge(self, diff_ids: Sequence[str], sink: Sink) -> None:
-        """Write one layer's tar whose effect is that of ``diff_ids`` in order."""
+    def merge(self, diff_ids: Sequence[str], sink: Sink, staging: Path, contents: Contents) -> None:
+        """Write one layer's tar whose effect is that of ``diff_ids`` in order.
+
+        ``staging`` is the operation's directory.
+        """
 
     def damage(self, diff_id: str, reader: TarReader) -> list[tuple[bytes, str]]:
         """Compare the stored tree with its tar: (path, problem) for each difference."""
@@ -154,8 +185,15 @@ class Backend(LayerStorage, LayerViews, LayerContent, Protocol):
 
     name: str
 
+    @property
+    def dataset(self) -> str | None:
+        """The dataset below which a store on ZFS keeps its layers; None without ZFS."""
+
     def probe(self) -> Features:
         """Find out what can be done here, by doing it. Leaves nothing behind.
 
         InvalidOverlayError: the file system cannot store layers; the message says what lacks.
         """
+
+    def recover(self, staging: Path) -> None:
+        """Take away what a dead operation has made outside of its directory; done twice, fine."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from layerfs import digest as digests
 from layerfs import mounts
-from layerfs.backends import Features, Sink, marks, shim
+from layerfs.backends import Contents, Features, Sink, marks, shim
 from layerfs.errors import (
     InvalidOverlayError,
     LimitExceededError,
@@ -56,6 +56,8 @@ class OverlayBackend:
     """
 
     name = "overlay"
+    keeps_trees = True
+    dataset: str | None = None
 
     def __init__(self, root: Path, features: Features | None = None) -> None:
         self._layers = os.path.join(root, "layers")
@@ -126,6 +128,10 @@ class OverlayBackend:
             raise from_os_error(error, "publishing layer", self._place(diff_id)) from error
         return new
 
+    def blocked(self, diff_id: str) -> str:  # noqa: ARG002
+        """See ``LayerStorage.blocked``; nobody else has to do with a directory of the store."""
+        return ""
+
     def discard(self, diff_id: str, trash: Path) -> None:
         """See ``LayerStorage.discard``."""
         place = self._place(diff_id)
@@ -158,7 +164,15 @@ class OverlayBackend:
 
     # --- views
 
-    def view(self, diff_ids: Sequence[str], target: Path, run: Path, *, writable: bool) -> None:
+    def view(
+        self,
+        diff_ids: Sequence[str],
+        target: Path,
+        run: Path,
+        *,
+        writable: bool,
+        contents: Contents | None = None,  # noqa: ARG002 - all trees are there
+    ) -> None:
         """See ``LayerViews.view``."""
         trees = self._stack(diff_ids)
         if writable and self.features.upper_lacks:
@@ -257,6 +271,10 @@ class OverlayBackend:
             )
         _remove(run)
 
+    def forget_view(self, run: Path) -> None:
+        """See ``LayerViews.forget_view``."""
+        _remove(run)
+
     def mounted(self, target: Path, run: Path) -> bool:
         """See ``LayerViews.mounted``."""
         return self._is_ours(target, run)
@@ -302,7 +320,13 @@ class OverlayBackend:
 
     # --- the content of layers
 
-    def merge(self, diff_ids: Sequence[str], sink: Sink) -> None:
+    def merge(
+        self,
+        diff_ids: Sequence[str],
+        sink: Sink,
+        staging: Path | None = None,  # noqa: ARG002 - all trees are there
+        contents: Contents | None = None,  # noqa: ARG002
+    ) -> None:
         """See ``LayerContent.merge``."""
         from layerfs.merge import merge  # noqa: PLC0415 - the tar machinery
 
@@ -331,6 +355,9 @@ class OverlayBackend:
             return [(b".", error.message)]
         with _closing([fd]):
             return compare(reader, fd, self._options())
+
+    def recover(self, staging: Path) -> None:
+        """See ``Backend.recover``; all that an operation makes is in its directory."""
 
     def _options(self) -> ApplyOptions:
         from layerfs.apply import ApplyOptions  # noqa: PLC0415 - the tar machinery
