@@ -169,14 +169,14 @@ def _make_mounts(wanted: Wanted, made: Made) -> None:
 def _make_workdir(workdir: str, made: Made) -> None:
     """Mount a tmpfs there, unless only the directory below it can bear what overlayfs needs."""
     kernel.mount("tmpfs", workdir, "tmpfs", 0, "mode=0755")
-    refusal = probes.overlay_refusal(workdir)
+    refusal = probes.unfit(workdir)
     if refusal is None:
         return
     kernel.umount(workdir)
     kernel.mount(workdir, workdir, None, kernel.MS_BIND)
     if made.protected:
         kernel.set_readonly(workdir, readonly=False, recursive=False)
-    if probes.overlay_refusal(workdir) is None:
+    if probes.unfit(workdir) is None:
         made.workdir_kind = "disk"
         made.notes.append(f"the work directory is on disk, since tmpfs cannot: {refusal}")
         return

@@ -97,6 +97,16 @@ def overlay_refusal(workdir: str) -> str | None:
             kernel.umount(f"{scratch}/merged")
 
 
+def unfit(workdir: str) -> str | None:
+    """Say why stores cannot be held to what layers need below ``workdir``; None when they can.
+
+    Besides overlayfs that is attributes of the user's, which tmpfs has since Linux 6.6.
+    """
+    if not _can(workdir, _set_xattr("user.layerfs_probe")):
+        return "user attributes: they are not supported"
+    return overlay_refusal(workdir)
+
+
 def _overlay(scratch: str, *, userxattr: bool) -> None:
     options = f"lowerdir={scratch}/lower:{scratch}/base,upperdir={scratch}/upper"
     options += f",workdir={scratch}/work"

@@ -12,11 +12,14 @@ Kinds of problems, each of which ``repair`` mends or explains:
     orphan-run           a run directory of no view
     dead-operation       an operation died, and could not be undone when the store was opened
     index                index.json, or oci-layout, is not what it must be
+
+Of a store on ZFS, ``datasets`` has more.
 """
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from layerfs import digest as digests_
 from layerfs.errors import from_os_error
@@ -24,6 +27,9 @@ from layerfs.opening import Parts
 from layerfs.removing import index_of
 from layerfs.reports import Problem
 from layerfs.viewstate import is_live
+
+if TYPE_CHECKING:
+    from layerfs.datasets import Finding
 
 
 def check(parts: Parts) -> list[Problem]:
@@ -40,7 +46,17 @@ def check(parts: Parts) -> list[Problem]:
         *_orphan_runs(parts),
         *_dead_operations(parts),
         *_index(parts),
+        *(Problem(one.kind, one.message, path=one.dataset) for one in datasets(parts)),
     ]
+
+
+def datasets(parts: Parts) -> list[Finding]:
+    """Find out what does not agree in the pool of a store on ZFS, and what would mend it."""
+    if parts.backend.dataset is None:
+        return []
+    from layerfs.datasets import findings  # noqa: PLC0415 - with a dataset only
+
+    return findings(parts)
 
 
 def missing_blobs(parts: Parts) -> list[Problem]:

@@ -77,6 +77,8 @@ def _mend_store(parts: Parts, report: _Report) -> None:
     for problem in check.orphan_trees(parts):
         diff_id = str(problem.digest)
         report.attempt(diff_id, _discard_tree, parts, diff_id)
+    for finding in check.datasets(parts):
+        report.attempt(None, finding.mend)
     report.attempt(None, _index, parts)
     layers = set(parts.meta.digests())
     report.failed += [

@@ -127,7 +127,7 @@ class ZfsBackend:
 
     def blocked(self, diff_id: str) -> str:
         """See ``LayerStorage.blocked``."""
-        names = [self._place(one.chain_id) for one in self.chains.with_layer(diff_id)]
+        names = [self.place(one.chain_id) for one in self.chains.with_layer(diff_id)]
         found: list[str] = []
         for name in names:
             try:
@@ -148,7 +148,7 @@ class ZfsBackend:
         ours = [one for one in doomed if self._is_whole(one)]
         try:
             in_the_way = self.zfs.remove(
-                [self._place(one.chain_id) for one in ours], snapshot=SNAPSHOT
+                [self.place(one.chain_id) for one in ours], snapshot=SNAPSHOT
             )
         except ZfsFailure as error:
             raise refusal(error) from error
@@ -169,7 +169,7 @@ class ZfsBackend:
         total = 0
         for one in self.chains.topped_by(diff_id):
             with contextlib.suppress(ZfsFailure):  # gone: then it takes nothing
-                found = self.zfs.properties(self._place(one.chain_id), ["usedbydataset"])
+                found = self.zfs.properties(self.place(one.chain_id), ["usedbydataset"])
                 used = found["usedbydataset"]
                 total += 0 if used is None else int(used.value)
         return total
@@ -295,6 +295,13 @@ class ZfsBackend:
 
         remove_tree(run)
 
+    def discard_dataset(self, name: str) -> None:
+        """Destroy what an operation or a view has left. Raises ZFSError, and then all is there."""
+        try:
+            self._discard(name)
+        except ZfsFailure as error:
+            raise refusal(error) from error
+
     def _discard(self, name: str) -> None:
         """Destroy a dataset of one operation, with the snapshots that we took of it."""
         try:
@@ -343,11 +350,11 @@ class ZfsBackend:
         for chain_id, diff_id in wanted:
             self._build(chain_id, diff_id, parent, identity, contents)
             parent = chain_id
-        return self._place(parent)
+        return self.place(parent)
 
     def _is_whole(self, chain: Chain) -> bool:
         """Whether the recorded snapshot is there; what is recorded wrongly is forgotten."""
-        if self._guid(f"{self._place(chain.chain_id)}@{SNAPSHOT}") == chain.guid:
+        if self._guid(f"{self.place(chain.chain_id)}@{SNAPSHOT}") == chain.guid:
             return True
         with self.chains.transaction():
             self.chains.forget([chain.chain_id])
@@ -370,7 +377,7 @@ class ZfsBackend:
         from layerfs.inplace import apply_in_place  # noqa: PLC0415
 
         told = {**PROPERTIES, DIFF_ID: diff_id, PARENT: parent}
-        origin = f"{self._place(parent)}@{SNAPSHOT}" if parent else None
+        origin = f"{self.place(parent)}@{SNAPSHOT}" if parent else None
         try:
             with self._scratch(identity, told, origin) as (name, root_fd):
                 contents(
@@ -383,13 +390,13 @@ class ZfsBackend:
                 self._publish(name, chain_id, told)
         except ZfsFailure as error:
             raise refusal(error) from error
-        guid = self._guid(f"{self._place(chain_id)}@{SNAPSHOT}")
+        guid = self._guid(f"{self.place(chain_id)}@{SNAPSHOT}")
         with self.chains.transaction():
             self.chains.put(Chain(chain_id, diff_id, parent, guid or ""))
 
     def _publish(self, name: str, chain_id: str, told: Mapping[str, str]) -> None:
         """Give a finished chain its name; where another process was first, its own is as good."""
-        place = self._place(chain_id)
+        place = self.place(chain_id)
         try:
             self.zfs.rename(name, place)
         except ZfsFailure as error:
@@ -442,13 +449,11 @@ class ZfsBackend:
             return
         except OSError as error:
             raise from_os_error(error, "reading", os.fspath(note)) from error
-        try:
-            self._discard(name)
-        except ZfsFailure as error:
-            raise refusal(error) from error
+        self.discard_dataset(name)
         note.unlink(missing_ok=True)
 
-    def _place(self, chain_id: str) -> str:
+    def place(self, chain_id: str) -> str:
+        """Return the name of a chain's dataset."""
         return f"{self.dataset}/{digests.hexpart(chain_id)}"
 
     # --- the content of views and layers
@@ -522,7 +527,7 @@ class ZfsBackend:
         self.ingest(reader, self._root)
         problems: list[tuple[bytes, str]] = []
         for chain in self.chains.topped_by(diff_id):
-            snapshot = f"{self._place(chain.chain_id)}@{SNAPSHOT}"
+            snapshot = f"{self.place(chain.chain_id)}@{SNAPSHOT}"
             guid = self._guid(snapshot)
             if guid is None:
                 continue  # made again when it is asked for
@@ -530,7 +535,7 @@ class ZfsBackend:
                 problems.append((b".", f"{snapshot} is another zfs snapshot than was made"))
                 continue
             with contextlib.ExitStack() as opened:
-                below = f"{self._place(chain.parent)}@{SNAPSHOT}" if chain.parent else None
+                below = f"{self.place(chain.parent)}@{SNAPSHOT}" if chain.parent else None
                 before = None if below is None else opened.enter_context(self._tree(below))
                 after = opened.enter_context(self._tree(snapshot))
                 problems += unreadable(before, after)

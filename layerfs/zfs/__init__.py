@@ -160,8 +160,10 @@ class Streams(Protocol):
     ) -> None:
         """Make ``snapshot`` from a stream: with its filesystem, or as its next snapshot.
 
-        ``origin`` is the snapshot that an incremental stream of a clone begins with. EINVAL: this
-        is no stream. ECKSUM (EBADE) or ZFS_ERR_STREAM_TRUNCATED: it is damaged or cut short.
+        ``origin`` is the snapshot that an incremental stream of a clone begins with; without it,
+        libzfs_core refuses such a stream (EINVAL), and the command looks for the origin by guid,
+        which is the one difference between the two. ENODEV: it is another one. EINVAL: this is no
+        stream. ECKSUM (EBADE) or ZFS_ERR_STREAM_TRUNCATED: it is damaged or cut short.
         EEXIST: the snapshot is there. After a failure nothing has been made, and some of the stream
         has been read; but a failure that names a property leaves the snapshot, without that
         property.

@@ -108,7 +108,12 @@ class Operations(ABC):
 
     def send(self, snapshot: str, fd: int, from_: str | None = None) -> None:
         """Write a stream of a snapshot."""
-        self._send(names.snapshot(snapshot), fd, None if from_ is None else names.snapshot(from_))
+        begin = None if from_ is None else names.snapshot(from_)
+        try:
+            self._send(names.snapshot(snapshot), fd, begin)
+        except ZfsFailure as failure:
+            needed = [name for name in (snapshot, begin) if name is not None]
+            raise self._concerning(failure, *needed) from failure
 
     def receive(
         self,
@@ -119,8 +124,13 @@ class Operations(ABC):
     ) -> None:
         """Make a snapshot, and its filesystem, from a stream."""
         chosen = settings(unmounted(properties))
-        names.inner(names.parent_of(names.snapshot(snapshot)))
-        self._receive(snapshot, fd, chosen, None if origin is None else names.snapshot(origin))
+        dataset = names.inner(names.parent_of(names.snapshot(snapshot)))
+        begin = None if origin is None else names.snapshot(origin)
+        try:
+            self._receive(snapshot, fd, chosen, begin)
+        except ZfsFailure as failure:
+            needed = [name for name in (begin, names.parent_of(dataset)) if name is not None]
+            raise self._concerning(failure, *needed) from failure
 
     def set_user_properties(self, name: str, properties: Mapping[str, str | None]) -> None:
         """Set user properties, or take them away, all or none."""

@@ -138,7 +138,7 @@ import json, os, sys
 sys.path.insert(0, sys.argv[1])
 from harness import holder, probes
 answers = json.loads(sys.argv[2])
-probes.overlay_refusal = lambda path: answers.pop(0)
+probes.unfit = lambda path: answers.pop(0)
 os.mkdir("w")
 open("w/below", "w").close()
 made = holder.Made(user_namespace=False)
