@@ -27,7 +27,7 @@ from layerfs.errors import (
 from layerfs.mountinfo import in_init_userns
 
 if TYPE_CHECKING:
-    from layerfs.zfs import Zfs
+    from layerfs.zfs import Property, Zfs
 
 NAME: Final = "zfs"
 STORE: Final = "layerfs:store"
@@ -71,14 +71,46 @@ def refuse_change(root: Path, asked: str, note: Note | None) -> None:
         )
 
 
+def expect(dataset: str, zfs: Zfs) -> None:
+    """Raise what would keep a new store from ``dataset``, before anything of it is made.
+
+    ValidationError (no name of a dataset below a pool), and what ``claim`` raises.
+    """
+    from layerfs.zfs import ZfsFailure, names, refusal  # noqa: PLC0415 - with a dataset only
+
+    names.inner(dataset)
+    _refuse_others()
+    for name in (dataset, names.parent_of(dataset)):
+        try:
+            found = zfs.properties(name, [STORE])[STORE]
+        except ZfsFailure as error:
+            if error.errno != errno.ENOENT or name != dataset:
+                raise refusal(error) from error
+            continue
+        if name == dataset:
+            _refuse_taken(dataset, found)
+            return
+
+
+def _refuse_others() -> None:
+    if os.geteuid() != 0 or not in_init_userns():
+        raise PermissionDeniedError(
+            "ZFS wants the host's root; run as root, outside of user namespaces"
+        )
+
+
+def _refuse_taken(dataset: str, found: Property | None) -> None:
+    if found is not None and found.source == "local":
+        raise ZFSError(
+            f"dataset {dataset!r} is of another layerfs store, {found.value}: choose another one"
+        )
+
+
 def choose(root: Path, dataset: str) -> Note:
     """Write down that the store is to be on ``dataset``; nothing is made of that yet.
 
-    Raises ValidationError for what is no name of a dataset below a pool, WriteFailedError.
+    Raises WriteFailedError.
     """
-    from layerfs.zfs import names  # noqa: PLC0415 - with a dataset only
-
-    names.inner(dataset)
     note = Note(dataset, os.urandom(16).hex())
     path, fresh = root / NAME, root / f"{NAME}.new"
     try:
@@ -102,11 +134,7 @@ def claim(note: Note, zfs: Zfs, *, readonly: bool) -> None:
     from layerfs.backends.zfs import PROPERTIES  # noqa: PLC0415 - they import each other's half
     from layerfs.zfs import ZfsFailure, refusal  # noqa: PLC0415
 
-    if os.geteuid() != 0 or not in_init_userns():
-        raise PermissionDeniedError(
-            f"dataset {note.dataset!r}: ZFS wants the host's root; run as root, outside of user "
-            "namespaces"
-        )
+    _refuse_others()
     try:
         found = zfs.properties(note.dataset, [STORE])[STORE]
     except ZfsFailure as error:
@@ -114,13 +142,9 @@ def claim(note: Note, zfs: Zfs, *, readonly: bool) -> None:
             raise refusal(error) from error
         _make(note, zfs, {**PROPERTIES, "canmount": "off", STORE: note.store})
         return
-    theirs = None if found is None or found.source != "local" else found.value
-    if theirs == note.store:
+    if found is not None and found.value == note.store:
         return
-    if theirs is not None:
-        raise ZFSError(
-            f"dataset {note.dataset!r} is of another layerfs store, {theirs}: choose another one"
-        )
+    _refuse_taken(note.dataset, found)
     if readonly:
         raise ZFSError(f"dataset {note.dataset!r} has no property {STORE}: open it writable once")
     try:

@@ -98,7 +98,11 @@ def open_parts(root: Path, *, readonly: bool, recover: bool, zfs: str | None = N
     database = root / DATABASE
     note = dataset.noted(root)
     is_new = note is None and not database.exists()
-    if zfs is not None and not is_new:
+    if zfs is not None and is_new:
+        from layerfs.zfs import open_zfs  # noqa: PLC0415 - with a dataset only
+
+        dataset.expect(zfs, open_zfs())
+    elif zfs is not None:
         dataset.refuse_change(root, zfs, note)
     blobs = BlobStore(root)
     if readonly:

@@ -8,8 +8,8 @@ The tar is that of an upperdir in which the same was done (``layerfs.diff``), by
 
 - what is new or touched, with the directories on the way to it;
 - a whiteout for each name that has gone;
-- an opaque marker for a directory that is new in a directory that was there before: overlayfs marks
-  those (ovl_create_upper in the kernel's fs/overlayfs/dir.c), and not what is new in a new one.
+- an opaque marker for a new directory that stands where the origin had something of that name, in a
+  directory that both have.
 
 A renamed directory is a new one with all that it holds: a layer cannot say more. Files with several
 names are one inode here, where overlayfs would have broken the links of lower layers: they are
@@ -109,10 +109,11 @@ def _read_through(directory: Directory, name: bytes) -> None:
 class _Both:
     """A directory that both trees have as the same one, and what has changed in it."""
 
-    __slots__ = ("changed", "gone", "touched")
+    __slots__ = ("changed", "gone", "replaced", "touched")
 
     def __init__(self) -> None:
         self.changed: _Changes = {}
+        self.replaced: set[bytes] = set()
         self.gone: list[bytes] = []
         self.touched = False
 
@@ -174,6 +175,8 @@ def _next_pair(pair: _Pair) -> _Pair | None:
             return _Pair(name, pair.before.child(name), pair.after.child(name), found)
         if not same or (old is not None and old.st_ctime_ns != new.st_ctime_ns):
             pair.found.changed[name] = None
+            if old is not None:
+                pair.found.replaced.add(name)
     return None
 
 
@@ -210,12 +213,11 @@ class _ChangedDirectory(Directory):
         super().__init__(pool, 0, name, parent)
         self.fd = fd
         self._both = both
-        self._is_opaque = both is None and parent is not None and parent.is_old
+        self._is_opaque = both is None and parent is not None and parent.had(name)
 
-    @property
-    def is_old(self) -> bool:
-        """Whether the directory was there before."""
-        return self._both is not None
+    def had(self, name: bytes) -> bool:
+        """Whether this directory was there before, and had something else of this name."""
+        return self._both is not None and name in self._both.replaced
 
     def child(self, name: bytes) -> Directory:
         """Return the directory ``name`` in this one, open."""
@@ -225,7 +227,7 @@ class _ChangedDirectory(Directory):
         return directory
 
     def opaque(self, prefix: str) -> str:  # noqa: ARG002
-        """Return "y" for a new directory in one that was there before."""
+        """Return "y" for a new directory that hides what the origin has there."""
         return "y" if self._is_opaque else ""
 
     def entries(self, prefix: str, *, files_may_be_whiteouts: bool) -> list[Entry]:
