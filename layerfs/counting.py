@@ -20,5 +20,5 @@ def stats(parts: Parts) -> Stats:
         referenced=referenced,
         unused=total - referenced - only_shown,
         mounts=len(live),
-        bytes_total=meta.bytes_total(),
+        bytes_total=meta.bytes_total() + parts.backend.used(),
     )

@@ -85,6 +85,8 @@ def _bytes(parts: Parts, garbage: list[str]) -> int:
         if layer is None:
             continue
         blob, tree = parts.meta.bytes_of(digest)
+        if not parts.backend.keeps_trees:
+            tree = parts.backend.size(layer.diff_id)
         total += blob
         if gone.issuperset(parts.meta.layers_of(layer.diff_id)):
             trees[layer.diff_id] = tree

@@ -115,6 +115,9 @@ class LayerStorage(Protocol):
     def size(self, diff_id: str) -> int:
         """Return the bytes that the layer takes on disk (blocks, hardlinks once)."""
 
+    def used(self) -> int:
+        """Return the bytes on disk of all that is not recorded with the layers."""
+
 
 class LayerViews(Protocol):
     """Stacks, mounted."""

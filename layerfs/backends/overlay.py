@@ -162,6 +162,10 @@ class OverlayBackend:
 
         return disk_usage(self._place(diff_id))
 
+    def used(self) -> int:
+        """See ``LayerStorage.used``; trees are recorded."""
+        return 0
+
     # --- views
 
     def view(

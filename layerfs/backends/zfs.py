@@ -174,6 +174,14 @@ class ZfsBackend:
                 total += 0 if used is None else int(used.value)
         return total
 
+    def used(self) -> int:
+        """See ``LayerStorage.used``: chains and writable views, as ZFS counts them."""
+        try:
+            found = self.zfs.properties(self.dataset, ["used"])["used"]
+        except ZfsFailure as error:
+            raise refusal(error) from error
+        return 0 if found is None else int(found.value)
+
     # --- views
 
     def view(
