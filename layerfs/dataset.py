@@ -20,11 +20,12 @@ from layerfs.blobstore import sync_directory
 from layerfs.errors import (
     MetadataError,
     PermissionDeniedError,
+    StorageError,
     ValidationError,
-    ZFSError,
     from_os_error,
 )
 from layerfs.mountinfo import in_init_userns
+from layerfs.mounting import closing, open_dataset
 
 if TYPE_CHECKING:
     from layerfs.zfs import Property, Zfs
@@ -89,6 +90,7 @@ def expect(dataset: str, zfs: Zfs) -> None:
             continue
         if name == dataset:
             _refuse_taken(dataset, found)
+            _refuse_full(dataset, zfs)
             return
 
 
@@ -101,8 +103,25 @@ def _refuse_others() -> None:
 
 def _refuse_taken(dataset: str, found: Property | None) -> None:
     if found is not None and found.source == "local":
-        raise ZFSError(
+        raise StorageError(
             f"dataset {dataset!r} is of another layerfs store, {found.value}: choose another one"
+        )
+
+
+def _refuse_full(dataset: str, zfs: Zfs) -> None:
+    """Raise StorageError for a dataset with something in it, below it, or a snapshot."""
+    facts = zfs.facts_of(dataset)
+    there = [*facts.children, *(one.name for one in facts.snapshots)]
+    if not there:
+        with closing(open_dataset(dataset, readonly=False)) as mount:
+            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
+            try:
+                there = os.listdir(fd)
+            finally:
+                os.close(fd)
+    if there:
+        raise StorageError(
+            f"dataset {dataset!r} is not empty (it has {there[0]!r}): choose another one"
         )
 
 
@@ -129,7 +148,7 @@ def claim(note: Note, zfs: Zfs, *, readonly: bool) -> None:
     """Make sure that the dataset is there, and this store's; it is made when it is missing.
 
     PermissionDeniedError: not the host's root. ZFSDatasetNotFoundError: its parent is not there, or
-    (``readonly``) it itself. ZFSError: it is another store's; nothing was changed.
+    (``readonly``) it itself. StorageError: it is another store's; nothing was changed.
     """
     from layerfs.backends.zfs import PROPERTIES  # noqa: PLC0415 - they import each other's half
     from layerfs.zfs import ZfsFailure, refusal  # noqa: PLC0415
@@ -146,7 +165,9 @@ def claim(note: Note, zfs: Zfs, *, readonly: bool) -> None:
         return
     _refuse_taken(note.dataset, found)
     if readonly:
-        raise ZFSError(f"dataset {note.dataset!r} has no property {STORE}: open it writable once")
+        raise StorageError(
+            f"dataset {note.dataset!r} has no property {STORE}: open it writable once"
+        )
     try:
         zfs.set_user_properties(note.dataset, {STORE: note.store})
     except ZfsFailure as error:

@@ -4,7 +4,8 @@ For stores on ZFS. The pool's own user properties say what each dataset is, so t
 were lost are found again; only what says so itself is ever taken for ours. Kinds of problems:
 
     missing-dataset      a chain is recorded, and its zfs snapshot is not there, or another one
-    orphan-dataset       a chain that is not recorded, or that an operation or a view has left
+    orphan-dataset       a chain that is not recorded
+    left-dataset         what an operation or a view has left
     promoted-dataset     the zfs snapshot of a chain went to a clone that somebody promoted
     property-drift       a dataset has other properties than layers need
 """
@@ -15,9 +16,17 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from layerfs.backends.zfs import DIFF_ID, PARENT, PROPERTIES, SNAPSHOT, VIEW, ZfsBackend
+from layerfs.backends.zfs import (
+    DIFF_ID,
+    PARENT,
+    PROPERTIES,
+    SNAPSHOT,
+    VIEW,
+    ZfsBackend,
+    holder_of,
+)
 from layerfs.chains import Chain
-from layerfs.errors import LayerInUseError
+from layerfs.errors import LayerInUseError, ZFSDatasetDestroyFailedError
 from layerfs.opening import Parts
 from layerfs.zfs import Row, ZfsFailure, refusal
 
@@ -123,7 +132,7 @@ def _orphans(parts: Parts, backend: ZfsBackend, rows: dict[str, Row]) -> Iterato
             if operation[1] == "view" and parts.meta.mount(identity) is not None:
                 continue
             yield Finding(
-                "orphan-dataset",
+                "left-dataset",
                 f"the dataset {name} belongs to no {_OWNERS[operation[1]]}",
                 name,
                 _discarding(backend, name),
@@ -184,9 +193,10 @@ def _removed(backend: ZfsBackend, name: str, doomed: list[str]) -> str:
         in_the_way = backend.zfs.remove(doomed, snapshot=SNAPSHOT)
     except ZfsFailure as error:
         raise refusal(error) from error
-    if in_the_way:
-        told = "; ".join(one.what for one in in_the_way)
-        raise LayerInUseError(f"the dataset {name} has no layer, and is in use by {told}")
+    for one in in_the_way:
+        raise ZFSDatasetDestroyFailedError(
+            f"the dataset {name} has no layer, and {one.what} keeps it", holder=holder_of(one)
+        )
     return f"destroyed the dataset {name}, which has no layer"
 
 

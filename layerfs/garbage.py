@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from layerfs import check
 from layerfs.errors import LayerFSError
 from layerfs.opening import Parts
 from layerfs.ordering import dependents_first, edges_of
-from layerfs.removing import forget
+from layerfs.removing import forget, refuse_kept
 from layerfs.reports import GarbageReport, ItemError
 from layerfs.viewstate import drop_stale, is_live
 
@@ -34,19 +35,26 @@ def collect(parts: Parts, *, dry_run: bool, force: bool) -> GarbageReport:
     removed: list[str] = []
     errors: list[ItemError] = []
     freed = 0
+    stuck: set[str] = set()
     while True:
         with parts.staging.operation() as operation:
             with parts.lock():
                 _drop_stale(parts, errors)
-                batch = _garbage(parts, force=force)[:_BATCH]
+                garbage = [one for one in _garbage(parts, force=force) if one not in stuck]
+                batch = garbage[:_BATCH]
                 if not batch:
                     break
-                freed_now = _bytes(parts, batch)
                 layers = [
                     (digest, layer.diff_id)
                     for digest in batch
                     if (layer := parts.meta.layer(digest)) is not None
                 ]
+                kept = _kept(parts, layers)
+                stuck.update(kept)
+                errors += [item_error(digest, error) for digest, error in kept.items()]
+                layers = [one for one in layers if one[0] not in kept]
+                batch = [digest for digest, _ in layers]
+                freed_now = _bytes(parts, batch)
                 failed = forget(parts, operation, layers)
             errors += [item_error(digest, error) for digest, error in failed.items()]
             try:
@@ -55,7 +63,31 @@ def collect(parts: Parts, *, dry_run: bool, force: bool) -> GarbageReport:
                 errors.append(item_error(None, error))
             removed += [digest for digest in batch if digest not in failed]
             freed += freed_now
+    errors += _leftovers(parts)
     return GarbageReport(tuple(removed), freed, tuple(errors))
+
+
+def _kept(parts: Parts, layers: list[tuple[str, str]]) -> dict[str, LayerFSError]:
+    """Return those of the layers that somebody outside of the store keeps, and who."""
+    kept: dict[str, LayerFSError] = {}
+    for digest, diff_id in layers:
+        try:
+            refuse_kept(parts, digest, diff_id)
+        except LayerFSError as error:
+            kept[digest] = error
+    return kept
+
+
+def _leftovers(parts: Parts) -> list[ItemError]:
+    """Destroy datasets of views that have ended while somebody had a snapshot of them."""
+    errors = []
+    for finding in check.datasets(parts):
+        if finding.kind == "left-dataset":
+            try:
+                finding.mend()
+            except LayerFSError as error:
+                errors.append(item_error(None, error))
+    return errors
 
 
 def _garbage(parts: Parts, *, force: bool) -> list[str]:

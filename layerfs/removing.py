@@ -40,6 +40,7 @@ def remove(parts: Parts, digest: str) -> bool:
                     digest=digest,
                     holder=holder,
                 )
+            refuse_kept(parts, digest, layer.diff_id)
             errors = forget(parts, operation, [(digest, layer.diff_id)])
         if errors:
             raise errors[digest]
@@ -59,11 +60,13 @@ def _holder(parts: Parts, digest: str) -> tuple[str, str] | None:
     for dependent in meta.dependents(digest):
         if dependent != digest:
             return f"layer {dependent}", "it depends on this one, remove it"
-    layer = meta.layer(digest)
-    if layer is None or meta.layers_of(layer.diff_id) != (digest,):
-        return None
-    blocked = parts.backend.blocked(layer.diff_id)
-    return (blocked, "remove that") if blocked else None
+    return None
+
+
+def refuse_kept(parts: Parts, digest: str, diff_id: str) -> None:
+    """Raise if somebody outside of the store keeps what is the layer's alone; see the backend."""
+    if parts.meta.layers_of(diff_id) == (digest,):
+        parts.backend.refuse_kept(diff_id)
 
 
 def forget(

@@ -97,8 +97,8 @@ class LayerFS:
         ReadOnlyFilesystemError and PermissionDeniedError (cannot be written: use readonly),
         MetadataError (damaged, or from a newer layerfs), InvalidOverlayError (the file system
         cannot hold layers). With ``zfs``: ValidationError (no name of a dataset, or the store is
-        somewhere else), ZFSDatasetNotFoundError (its pool, or parent, is not there), ZFSError (it
-        is another store's), UnsupportedError (no ZFS here).
+        somewhere else), ZFSDatasetNotFoundError (its pool, or parent, is not there), StorageError
+        (it is another store's, or not empty), UnsupportedError (no ZFS here).
         """
         path = Path(root)
 

@@ -100,13 +100,16 @@ class LayerStorage(Protocol):
         untouched, and remains the caller's to remove.
         """
 
-    def blocked(self, diff_id: str) -> str:
-        """Say by whom, other than views of this store, the layer is kept; empty: by nobody."""
+    def refuse_kept(self, diff_id: str) -> None:
+        """Raise if somebody else than views of this store keeps the layer from being taken away.
+
+        ZFSDatasetDestroyFailedError, whose ``holder`` is the snapshot, clone, hold or mount.
+        """
 
     def discard(self, diff_id: str, trash: Path) -> None:
         """Take the layer away; what can be renamed goes into ``trash``, a directory of this store.
 
-        None is fine. LayerInUseError: somebody keeps it, see ``blocked``; nothing was changed.
+        None is fine. Somebody keeps it: as ``refuse_kept``, and nothing was changed.
         """
 
     def enumerate(self) -> Iterator[str]:

@@ -128,9 +128,8 @@ class OverlayBackend:
             raise from_os_error(error, "publishing layer", self._place(diff_id)) from error
         return new
 
-    def blocked(self, diff_id: str) -> str:  # noqa: ARG002
-        """See ``LayerStorage.blocked``; nobody else has to do with a directory of the store."""
-        return ""
+    def refuse_kept(self, diff_id: str) -> None:
+        """See ``LayerStorage.refuse_kept``; nobody else has to do with directories of a store."""
 
     def discard(self, diff_id: str, trash: Path) -> None:
         """See ``LayerStorage.discard``."""

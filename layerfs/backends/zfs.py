@@ -34,13 +34,13 @@ from layerfs import mounts
 from layerfs.backends import Contents, Features, Sink
 from layerfs.chains import Chain, Chains
 from layerfs.errors import (
-    LayerInUseError,
     LimitExceededError,
     PathError,
     ReadOnlyFilesystemError,
     UnmountFailedError,
     ValidationError,
     ZFSDatasetCreateFailedError,
+    ZFSDatasetDestroyFailedError,
     from_os_error,
 )
 from layerfs.holders import named_copies
@@ -49,7 +49,7 @@ from layerfs.zfs import ZfsFailure, refusal
 
 if TYPE_CHECKING:
     from layerfs.tarstream import TarReader
-    from layerfs.zfs import Facts, Zfs
+    from layerfs.zfs import Facts, Obstacle, Zfs
 
 #: The snapshot of a chain that has its tree.
 SNAPSHOT: Final = "layer"
@@ -125,17 +125,18 @@ class ZfsBackend:
         """See ``LayerStorage.publish``."""
         return True
 
-    def blocked(self, diff_id: str) -> str:
-        """See ``LayerStorage.blocked``."""
+    def refuse_kept(self, diff_id: str) -> None:
+        """See ``LayerStorage.refuse_kept``."""
         names = [self.place(one.chain_id) for one in self.chains.with_layer(diff_id)]
-        found: list[str] = []
         for name in names:
             try:
-                found += _foreign(self.zfs.facts_of(name), frozenset(names))
+                facts = self.zfs.facts_of(name)
             except ZfsFailure as error:
                 if error.errno != errno.ENOENT:
                     raise refusal(error) from error
-        return "; ".join(found)
+                continue
+            for holder, what in _foreign(facts, frozenset(names)):
+                raise _kept(diff_id, holder, what)
 
     def discard(self, diff_id: str, trash: Path) -> None:
         """See ``LayerStorage.discard``: all chains in which the layer has any place go at once."""
@@ -152,11 +153,8 @@ class ZfsBackend:
             )
         except ZfsFailure as error:
             raise refusal(error) from error
-        if in_the_way:
-            told = "; ".join(dict.fromkeys(one.what for one in in_the_way))
-            raise LayerInUseError(
-                f"datasets of layer {diff_id} are in use by {told}", digest=diff_id, holder=told
-            )
+        for one in in_the_way:
+            raise _kept(diff_id, holder_of(one), one.what)
         with self.chains.transaction():
             self.chains.forget(one.chain_id for one in doomed)
 
@@ -286,12 +284,16 @@ class ZfsBackend:
                 )
 
     def _discard_view(self, run: Path) -> None:
-        """Remove the view's dataset and directory, as far as they are there."""
+        """Remove the view's dataset and directory, as far as they are there.
+
+        A dataset of which somebody has taken a snapshot stays, for garbage collection.
+        """
         noted = self._noted(run)
         if noted is not None and b"@" not in noted[0]:
             name = os.fsdecode(noted[0])
             try:
-                self._discard(name)
+                with contextlib.suppress(ZFSDatasetDestroyFailedError):
+                    self._discard(name)
             except ZfsFailure as error:
                 if error.errno != errno.EBUSY:
                     raise refusal(error) from error
@@ -311,7 +313,10 @@ class ZfsBackend:
             raise refusal(error) from error
 
     def _discard(self, name: str) -> None:
-        """Destroy a dataset of one operation, with the snapshots that we took of it."""
+        """Destroy a dataset of one operation, with the snapshots that we took of it.
+
+        Raises ZfsFailure, and ZFSDatasetDestroyFailedError where somebody else has to do with it.
+        """
         try:
             self.zfs.destroy(name)
         except ZfsFailure as error:
@@ -319,11 +324,21 @@ class ZfsBackend:
                 return
             if error.errno not in {errno.EEXIST, errno.EBUSY, errno.ENOTEMPTY}:
                 raise
+            facts = self.zfs.facts_of(name)
             ours = [
                 one.name
-                for one in self.zfs.facts_of(name).snapshots
+                for one in facts.snapshots
                 if one.name.removeprefix(f"{name}@").startswith((SNAPSHOT, _COMMIT))
+                and not one.holds
+                and not one.clones
             ]
+            others = [*facts.children, *(one.name for one in facts.snapshots)]
+            if theirs := [other for other in others if other not in ours]:
+                raise ZFSDatasetDestroyFailedError(
+                    f"dataset {name} cannot be destroyed: {theirs[0]} is not this store's; remove "
+                    "that first",
+                    holder=theirs[0],
+                ) from error
             if not ours:
                 raise
             self.zfs.destroy_snapshots(ours)
@@ -445,7 +460,8 @@ class ZfsBackend:
                 finally:
                     os.close(root_fd)
         finally:
-            self._discard(name)
+            with contextlib.suppress(ZFSDatasetDestroyFailedError):  # stays, for gc
+                self._discard(name)
             note.unlink(missing_ok=True)
 
     def recover(self, staging: Path) -> None:
@@ -457,7 +473,8 @@ class ZfsBackend:
             return
         except OSError as error:
             raise from_os_error(error, "reading", os.fspath(note)) from error
-        self.discard_dataset(name)
+        with contextlib.suppress(ZFSDatasetDestroyFailedError):  # stays, for gc
+            self.discard_dataset(name)
         note.unlink(missing_ok=True)
 
     def place(self, chain_id: str) -> str:
@@ -550,15 +567,45 @@ class ZfsBackend:
         return sorted(set(problems))
 
 
-def _foreign(facts: Facts, ours: frozenset[str]) -> Iterator[str]:
-    """Say what somebody else has made of a chain's dataset; ``ours`` are the datasets of chains."""
+def _foreign(facts: Facts, ours: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Tell what somebody else has made of a chain's dataset: its name, and what it is.
+
+    ``ours`` are the datasets of chains.
+    """
     for child in facts.children:
-        yield f"dataset {child}"
+        yield child, f"dataset {child}"
     for snapshot in facts.snapshots:
         if snapshot.name != f"{facts.name}@{SNAPSHOT}":
-            yield f"snapshot {snapshot.name}"
-        yield from (f"hold {tag} on {snapshot.name}" for tag in snapshot.holds)
-        yield from (f"clone {clone}" for clone in snapshot.clones if clone not in ours)
+            yield snapshot.name, f"snapshot {snapshot.name}"
+        for tag in snapshot.holds:
+            yield f"{snapshot.name} {tag}", f"hold {tag} on {snapshot.name}"
+        for clone in snapshot.clones:
+            if clone not in ours:
+                yield clone, f"clone {clone}"
+
+
+def _kept(diff_id: str, holder: str, what: str) -> ZFSDatasetDestroyFailedError:
+    return ZFSDatasetDestroyFailedError(
+        f"the datasets of layer {diff_id} cannot be destroyed: {what} is not this store's; remove "
+        "that first",
+        digest=diff_id,
+        holder=holder,
+    )
+
+
+def holder_of(obstacle: Obstacle) -> str:
+    """Return the name of what is in the way of a dataset: PROTOCOL.md, section 5."""
+    kind, _, name = obstacle.what.partition(" ")
+    if kind == "hold":
+        tag, _, snapshot = name.partition(" on ")
+        return f"{snapshot} {tag}"
+    if kind in {"snapshot", "child", "clone"}:
+        return name
+    # Busy: the name comes first.
+    for entry in mounts.mountinfo():
+        if entry.fstype == "zfs" and os.fsdecode(entry.source).partition("@")[0] == obstacle.name:
+            return os.fsdecode(entry.target)
+    return obstacle.name
 
 
 def _unpacked(contents: Contents, diff_id: str, fd: int) -> frozenset[bytes]:
