@@ -150,7 +150,7 @@ def claim(note: Note, zfs: Zfs, *, readonly: bool) -> None:
     PermissionDeniedError: not the host's root. ZFSDatasetNotFoundError: its parent is not there, or
     (``readonly``) it itself. StorageError: it is another store's; nothing was changed.
     """
-    from layerfs.backends.zfs import PROPERTIES  # noqa: PLC0415 - they import each other's half
+    from layerfs.backends.zfschains import PROPERTIES  # noqa: PLC0415 - they import each other's half
     from layerfs.zfs import ZfsFailure, refusal  # noqa: PLC0415
 
     _refuse_others()

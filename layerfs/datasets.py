@@ -16,15 +16,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from layerfs.backends.zfs import (
-    DIFF_ID,
-    PARENT,
-    PROPERTIES,
-    SNAPSHOT,
-    VIEW,
-    ZfsBackend,
-    holder_of,
-)
+from layerfs.backends.zfs import ZfsBackend, holder_of
+from layerfs.backends.zfschains import DIFF_ID, PARENT, PROPERTIES, SNAPSHOT
+from layerfs.backends.zfsviews import VIEW
 from layerfs.chains import Chain
 from layerfs.errors import LayerInUseError, ZFSDatasetDestroyFailedError
 from layerfs.opening import Parts
@@ -78,7 +72,7 @@ def _said(row: Row, name: str) -> str | None:
 
 def _missing(parts: Parts, backend: ZfsBackend, rows: dict[str, Row]) -> Iterator[Finding]:
     for chain in parts.meta.chains.all():
-        name = backend.place(chain.chain_id)
+        name = backend.trees.place(chain.chain_id)
         row = rows.get(name)
         if _guid(row) == chain.guid:
             continue
@@ -112,7 +106,7 @@ def _forgetting(parts: Parts, chain: Chain, name: str) -> Callable[[], str]:
 
 
 def _orphans(parts: Parts, backend: ZfsBackend, rows: dict[str, Row]) -> Iterator[Finding]:
-    recorded = {backend.place(chain.chain_id) for chain in parts.meta.chains.all()}
+    recorded = {backend.trees.place(chain.chain_id) for chain in parts.meta.chains.all()}
     for name, row in _lower_first(rows):
         last = name.rpartition("/")[2]
         if _CHAIN.fullmatch(last):
@@ -202,7 +196,7 @@ def _removed(backend: ZfsBackend, name: str, doomed: list[str]) -> str:
 
 def _discarding(backend: ZfsBackend, name: str) -> Callable[[], str]:
     def mend() -> str:
-        backend.discard_dataset(name)
+        backend.trees.discard(name)
         return f"destroyed the dataset {name}, which was left behind"
 
     return mend

@@ -1,0 +1,250 @@
+"""Chains of layers as datasets: found, made, published, and what a dead one leaves taken away.
+
+A chain is made under a name of its own, snapshotted (from which on its tree is durable: a snapshot
+waits for its transaction group), and then renamed, so that under a chain's name there is a whole
+one, whoever made it. ``layerfs.backends.zfs`` says what datasets there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from layerfs import digest as digests
+from layerfs.backends import Contents
+from layerfs.chains import Chain, Chains
+from layerfs.errors import (
+    LimitExceededError,
+    ValidationError,
+    ZFSDatasetCreateFailedError,
+    ZFSDatasetDestroyFailedError,
+    from_os_error,
+)
+from layerfs.mounting import closing, open_dataset
+from layerfs.zfs import ZfsFailure, refusal
+
+if TYPE_CHECKING:
+    from layerfs.zfs import Zfs
+
+#: The snapshot of a chain that has its tree.
+SNAPSHOT: Final = "layer"
+#: Of a view's dataset: snapshots, each for as long as a commit reads it.
+COMMIT: Final = "commit-"
+#: What every dataset of ours has, whatever its parent has: layers need all of it.
+PROPERTIES: Final = {
+    "acltype": "posix",
+    "atime": "off",
+    "canmount": "noauto",
+    "mountpoint": "none",
+    "readonly": "off",
+    "xattr": "sa",
+}
+#: Fixed for good when a dataset is made; a clone has those of its origin.
+_FORMAT: Final = {"casesensitivity": "sensitive", "normalization": "none", "utf8only": "off"}
+DIFF_ID: Final = "layerfs:diff-id"
+PARENT: Final = "layerfs:parent"
+#: Of an operation's directory: a dataset that goes with it.
+_SCRATCH: Final = "dataset"
+DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class ZfsChains:
+    """The chains of the store in ``root``, below ``dataset``; ``chains`` records them.
+
+    ``most``: layers in one stack.
+    """
+
+    def __init__(self, root: Path, dataset: str, zfs: Zfs, chains: Chains, most: int) -> None:
+        self._root = root
+        self.dataset = dataset
+        self.zfs = zfs
+        self.chains = chains
+        self._most = most
+
+    def place(self, chain_id: str) -> str:
+        """Return the name of a chain's dataset."""
+        return f"{self.dataset}/{digests.hexpart(chain_id)}"
+
+    def prepare(self, diff_ids: Sequence[str], identity: str, contents: Contents) -> str:
+        """Have the chain of these layers, base first, and return its dataset.
+
+        ``identity`` is that of the operation: what it leaves when it dies is named for it.
+        """
+        if not diff_ids:
+            raise ValidationError("no layer to stack: name at least one")
+        # Of a layer that occurs twice only the upper one can be seen, see PROTOCOL.md, 3.
+        stack = list(dict.fromkeys(reversed(diff_ids)))[::-1]
+        if len(stack) > self._most:
+            raise LimitExceededError(
+                f"{len(stack)} layers in one stack: this store takes at most "
+                f"{self._most}; merge some of them first",
+                limit=f"max_layers={self._most}",
+            )
+        wanted = [
+            (digests.chain_id(stack[: depth + 1]), diff_id) for depth, diff_id in enumerate(stack)
+        ]
+        known = self.chains.known([chain_id for chain_id, _ in wanted])
+        parent = ""
+        for depth in reversed(range(len(wanted))):
+            if wanted[depth][0] in known and self.is_whole(known[wanted[depth][0]]):
+                parent, wanted = wanted[depth][0], wanted[depth + 1 :]
+                break
+        for chain_id, diff_id in wanted:
+            self._build(chain_id, diff_id, parent, identity, contents)
+            parent = chain_id
+        return self.place(parent)
+
+    def is_whole(self, chain: Chain) -> bool:
+        """Whether the recorded snapshot is there; what is recorded wrongly is forgotten."""
+        if self.guid(f"{self.place(chain.chain_id)}@{SNAPSHOT}") == chain.guid:
+            return True
+        with self.chains.transaction():
+            self.chains.forget([chain.chain_id])
+        return False
+
+    def guid(self, snapshot: str) -> str | None:
+        """Return what tells a zfs snapshot from any other; None when there is none of that name."""
+        try:
+            found = self.zfs.properties(snapshot, ["guid"])["guid"]
+        except ZfsFailure as error:
+            if error.errno != errno.ENOENT:
+                raise refusal(error) from error
+            return None
+        return None if found is None else found.value
+
+    def _build(
+        self, chain_id: str, diff_id: str, parent: str, identity: str, contents: Contents
+    ) -> None:
+        from layerfs.apply import ApplyOptions  # noqa: PLC0415 - the tar machinery
+        from layerfs.inplace import apply_in_place  # noqa: PLC0415
+
+        told = {**PROPERTIES, DIFF_ID: diff_id, PARENT: parent}
+        origin = f"{self.place(parent)}@{SNAPSHOT}" if parent else None
+        try:
+            with self.scratch(identity, told, origin) as (name, root_fd):
+                contents(
+                    diff_id,
+                    lambda reader: apply_in_place(
+                        reader, root_fd, first=not parent, options=ApplyOptions()
+                    ),
+                )
+                self.zfs.snapshot([f"{name}@{SNAPSHOT}"])
+                self._publish(name, chain_id, told)
+        except ZfsFailure as error:
+            raise refusal(error) from error
+        guid = self.guid(f"{self.place(chain_id)}@{SNAPSHOT}")
+        with self.chains.transaction():
+            self.chains.put(Chain(chain_id, diff_id, parent, guid or ""))
+
+    def _publish(self, name: str, chain_id: str, told: Mapping[str, str]) -> None:
+        """Give a finished chain its name; where another process was first, its own is as good."""
+        place = self.place(chain_id)
+        try:
+            self.zfs.rename(name, place)
+        except ZfsFailure as error:
+            if error.errno != errno.EEXIST:
+                raise
+            theirs = self.zfs.properties(f"{place}@{SNAPSHOT}", [DIFF_ID, PARENT])
+            said = {key: one and one.value for key, one in theirs.items()}
+            if said != {DIFF_ID: told[DIFF_ID], PARENT: told[PARENT]}:
+                raise ZFSDatasetCreateFailedError(
+                    f"the dataset {place} is in the way, and not what this store calls so: rename "
+                    "it, or destroy it if nobody needs it",
+                    holder=f"dataset {place}",
+                ) from error
+
+    @contextlib.contextmanager
+    def scratch(
+        self, identity: str, properties: dict[str, str], origin: str | None = None
+    ) -> Iterator[tuple[str, int]]:
+        """Make a dataset for one operation; give its name and a descriptor of its root.
+
+        It goes at the end, unless it was renamed; ``recover`` takes away what a dead one left.
+        """
+        name = f"{self.dataset}/build-{identity}"
+        note = self._root / "staging" / identity / _SCRATCH
+        try:
+            note.write_text(name)
+        except OSError as error:
+            raise from_os_error(error, "writing", os.fspath(note)) from error
+        try:
+            if origin is None:
+                self.zfs.create(name, {**properties, **_FORMAT})
+            else:
+                self.zfs.clone(origin, name, properties)
+            with closing(open_dataset(name, readonly=False)) as mount:
+                root_fd = os.open(".", DIRECTORY, dir_fd=mount)
+                try:
+                    yield name, root_fd
+                finally:
+                    os.close(root_fd)
+        finally:
+            with contextlib.suppress(ZFSDatasetDestroyFailedError):  # stays, for gc
+                self.take_away(name)
+            note.unlink(missing_ok=True)
+
+    def discard(self, name: str) -> None:
+        """Destroy what an operation or a view has left. Raises ZFSError, and then all is there."""
+        try:
+            self.take_away(name)
+        except ZfsFailure as error:
+            raise refusal(error) from error
+
+    def take_away(self, name: str) -> None:
+        """Destroy a dataset of one operation, with the snapshots that we took of it.
+
+        Raises ZfsFailure, and ZFSDatasetDestroyFailedError where somebody else has to do with it.
+        """
+        try:
+            self.zfs.destroy(name)
+        except ZfsFailure as error:
+            if error.errno == errno.ENOENT:
+                return
+            if error.errno not in {errno.EEXIST, errno.EBUSY, errno.ENOTEMPTY}:
+                raise
+            facts = self.zfs.facts_of(name)
+            ours = [
+                one.name
+                for one in facts.snapshots
+                if one.name.removeprefix(f"{name}@").startswith((SNAPSHOT, COMMIT))
+                and not one.holds
+                and not one.clones
+            ]
+            others = [*facts.children, *(one.name for one in facts.snapshots)]
+            if theirs := [other for other in others if other not in ours]:
+                raise ZFSDatasetDestroyFailedError(
+                    f"dataset {name} cannot be destroyed: {theirs[0]} is not this store's; remove "
+                    "that first",
+                    holder=theirs[0],
+                ) from error
+            if not ours:
+                raise
+            self.zfs.destroy_snapshots(ours)
+            self.zfs.destroy(name)
+
+    def recover(self, staging: Path) -> None:
+        """See ``Backend.recover``."""
+        note = staging / _SCRATCH
+        try:
+            name = note.read_text()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise from_os_error(error, "reading", os.fspath(note)) from error
+        with contextlib.suppress(ZFSDatasetDestroyFailedError):  # stays, for gc
+            self.discard(name)
+        note.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def tree(self, snapshot: str) -> Iterator[int]:
+        """Give a descriptor of the root of a zfs snapshot."""
+        with closing(open_dataset(snapshot, readonly=True)) as mount:
+            root_fd = os.open(".", DIRECTORY, dir_fd=mount)
+            try:
+                yield root_fd
+            finally:
+                os.close(root_fd)
