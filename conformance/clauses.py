@@ -2,7 +2,7 @@
 
 Area prefixes: IDN identity, APL applying, WHT whiteouts, HST hostile, STK stacking, UNM unmounting,
 CMT commit, MRG merge, LIF life cycle, GC garbage, VER integrity, IMG images, LDG ledger,
-PRO protocol, DIF differential.
+PRO protocol, DIF differential, ZFS stores with a dataset (to ZFS-199), and on one (from ZFS-201).
 """
 
 from __future__ import annotations

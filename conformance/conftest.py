@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from conformance.disks import on_dataset
 from conformance.driver import Driver
 from harness.observe import Host
 from harness.subject import Subject
@@ -31,3 +32,23 @@ def subject_at(raw_subject: Subject, host: Host) -> Iterator[Callable[[str], Dri
             return driver
 
         yield make
+
+
+@pytest.fixture
+def pool(host: Host) -> str:
+    """Give the name of the run's ZFS pool; the clause has ``target_needs=("zfs",)``."""
+    return host.zfs.pool
+
+
+@pytest.fixture
+def dataset(host: Host) -> Iterator[str]:
+    """Give the name of a fresh dataset, somebody else's, which goes with all below it."""
+    with host.zfs.dataset() as name:
+        yield name
+
+
+@pytest.fixture
+def subject_on_dataset(raw_subject: Subject, host: Host) -> Iterator[Driver]:
+    """Give the subject with an open store whose directory lies on a ZFS dataset of its own."""
+    with on_dataset(raw_subject, host) as driver:
+        yield driver

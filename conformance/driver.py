@@ -5,17 +5,18 @@ digests that the builder computed, a stacked view is a mount, an unmounted one i
 target is as it was before, a refused operation has made nothing. Trees are compared by the cases
 themselves.
 
-A driver has one store in a directory of its own. When the case is over, ``end`` takes everything
-away, and, where the case saw a refusal, makes sure that the store still serves: a subject that
-refuses everything refuses also what is right.
+A driver has one store in a directory of its own, and, where the subject keeps layers on ZFS, with a
+dataset of its own in the run's pool. When the case is over, ``end`` takes everything away, and,
+where the case saw a refusal, makes sure that the store still serves: a subject that refuses
+everything refuses also what is right.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -30,6 +31,7 @@ from harness.observe import Host
 from harness.protocol import Error
 from harness.subject import Pending, Subject
 from harness.tree import Tree
+from harness.zfs import ZfsError
 
 #: What must still work after a refusal.
 HARMLESS: Final = Layer(Dir("still"), File("still/serves"), Symlink("link", to="still"))
@@ -48,13 +50,21 @@ class Refusal:
 
 
 class Driver:
-    """The store of a subject at ``store``, and a ``directory``, there and empty, for the case."""
+    """The store of a subject at ``store``, and a ``directory``, there and empty, for the case.
+
+    ``dataset`` is the store's, which the first ``open`` makes; empty where the subject does not
+    declare the capability ``zfs``.
+    """
 
     def __init__(self, subject: Subject, host: Host, directory: str, store: str) -> None:
         self.raw = subject
         self.host = host
         self.directory = directory
         self.store = store
+        self.dataset = ""
+        if subject.config.declares("zfs"):
+            place = os.path.relpath(store, host.workdir)
+            self.dataset = f"{host.zfs.pool}/{re.sub(r'[^A-Za-z0-9_.]+', '-', place)}"
         self._numbers = itertools.count(1)
         self._added: dict[str, str] = {}
         self._created: dict[str, bool] = {}
@@ -70,9 +80,11 @@ class Driver:
         """Ask for ``verb`` in a process of its own, and do not wait."""
         return self.raw.begin(verb, store=self.store, **fields)
 
-    def open(self) -> None:
-        """Open the store, which creates it."""
-        assert self.call("open").store == self.store
+    def open(self, **fields: Any) -> None:
+        """Open the store, which creates it, with its dataset if it has one."""
+        if self.dataset:
+            fields = {"zfs": self.dataset, **fields}
+        assert self.call("open", **fields).store == self.store
         assert self.host.exists(self.store), "open made no store"
 
     def under(self, words: str) -> Driver:
@@ -269,13 +281,15 @@ class Driver:
         return f"{self.directory}/{name}-{next(self._numbers)}"
 
     def end(self, *, failed: bool = False) -> None:
-        """Unmount what is left, close the store, and remove the case's directory.
+        """Unmount what is left, close the store, and remove its dataset and the case's directory.
 
         Raises what the subject does wrong meanwhile, after everything has been tried. With
         ``failed``, the case has, and it need not be shown that the store still serves.
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self._remove)
+            if self.dataset:
+                stack.callback(self._destroy)
             stack.callback(self.call, "close")
             for target in self._created:
                 if self.is_mounted(target):
@@ -290,30 +304,16 @@ class Driver:
             pytest.fail(f"after a refusal, the subject also refuses what is right: {refused}")
         assert tree == model.apply(HARMLESS)
 
+    def _destroy(self) -> None:
+        left = [mount.target for mount in self.host.zfs.mounts(self.dataset)]
+        assert not left, f"of the store's dataset, still mounted after close: {', '.join(left)}"
+        try:
+            self.host.zfs.destroy(self.dataset, recursive=True, missing_ok=True)
+        except ZfsError as error:
+            words = f"the store's dataset cannot be destroyed after close: {error.strerror}"
+            raise AssertionError(words) from error
+
     def _remove(self) -> None:
         left = [m.target for m in self.host.mounts() if m.target.startswith(f"{self.directory}/")]
         assert not left, f"still mounted after close: {', '.join(left)}"
         self.host.remove(self.directory)
-
-
-@contextlib.contextmanager
-def on_disk(subject: Subject, host: Host, size: str) -> Iterator[Driver]:
-    """Give an open store on a file system of its own, of ``size`` (``"8m"``); take all away."""
-    directory = host.tmp("disk")
-    with contextlib.ExitStack() as stack:
-        stack.push(_still_used)
-        stack.enter_context(host.mount_tmpfs(directory, size))
-        case = host.mkdir(f"{directory}/case")
-        driver = Driver(subject, host, case, f"{case}/store")
-        stack.push(lambda kind, *_: driver.end(failed=kind is not None))
-        driver.open()
-        yield driver
-    host.remove(directory)
-
-
-def _still_used(_kind: object, error: BaseException | None, _trace: object) -> None:
-    """Say what EBUSY of the disk's own unmounting means, unless something failed before."""
-    if isinstance(error, OSError) and error.errno == errno.EBUSY:
-        first = error.__context__
-        told = "something of the subject still uses the store's file system after close"
-        raise AssertionError(told if first is None else str(first)) from error

@@ -6,7 +6,8 @@ import pytest
 
 from conformance import model
 from conformance.clauses import MUST, SHOULD, clause
-from conformance.driver import Driver, on_disk
+from conformance.disks import on_disk
+from conformance.driver import Driver
 from conformance.images import Image, layout
 from conformance.layers import Dir, File, Layer
 
@@ -121,13 +122,13 @@ def test_the_space_of_removed_layers_is_free_again(subject, raw_subject, host):
     """What gc says it freed is what the disk has more, and close to what the layers took."""
     layers = [Layer(File(f"f{n}", os.urandom(2 << 20))) for n in range(3)]
     paths = [subject.put(layer.blob()) for layer in layers]
-    with on_disk(raw_subject, host, "64m") as small:
-        empty = host.disk(small.store)["free"]
+    with on_disk(raw_subject, host, 64) as small:
+        empty = small.free()
         for path in paths:
             small.call("add", path=path)
-        full = host.disk(small.store)["free"]
+        full = small.free()
         freed = small.call("gc").bytes_freed
-        after = host.disk(small.store)["free"]
+        after = small.free()
 
     assert freed >= 3 << 21
     assert abs(freed - (after - full)) < 1 << 20

@@ -13,7 +13,8 @@ import pytest
 
 from conformance import model
 from conformance.clauses import MUST, SHOULD, clause
-from conformance.driver import Driver, on_disk
+from conformance.disks import on_disk
+from conformance.driver import Driver
 from conformance.layers import Dir, File, Layer, Whiteout
 from harness.errors import Refused, SubjectCrashed
 from harness.ledger import difference
@@ -96,7 +97,7 @@ def test_a_whole_life_leaves_nothing_behind(subject, host, process):
 def test_work_that_is_undone_leaves_the_subject_as_it_was(subject, host):
     """Adding, stacking, unmounting and removing again and again uses up nothing."""
     seen = []
-    with subject.by("session").raw as raw, on_disk(raw, host, "64m") as small:
+    with subject.by("session").raw as raw, on_disk(raw, host, 64) as small:
         for cycle in range(45):
             layer = Layer(File("f", os.urandom(400_000)), compression="gzip")
             path = subject.put(layer.blob())
@@ -105,7 +106,7 @@ def test_work_that_is_undone_leaves_the_subject_as_it_was(subject, host):
             assert small.tree(layer.digest) == model.apply(layer)
             small.call("remove", digest=layer.digest)
             if cycle in {14, 44}:
-                seen.append(usage(host, small.store, small.raw.session_pid))
+                seen.append(usage(host, small, small.raw.session_pid))
 
     (free, inodes, descriptors, memory), later = seen
     assert free - later[0] < 6 << 20  # half of what was added in between
@@ -114,12 +115,12 @@ def test_work_that_is_undone_leaves_the_subject_as_it_was(subject, host):
     assert later[3] - memory < 4 << 20
 
 
-def usage(host, directory, process):
+def usage(host, small, process):
     """Return free bytes and inodes of a disk, and descriptors and memory of a process."""
-    disk = host.disk(directory)
+    inodes = host.disk(small.store)["inodes_free"]
     status = dict(line.split(b":", 1) for line in host.read(f"/proc/{process}/status").splitlines())
     descriptors = len(host.listdir(f"/proc/{process}/fd"))
-    return disk["free"], disk["inodes_free"], descriptors, int(status[b"VmRSS"].split()[0]) * 1024
+    return small.free(), inodes, descriptors, int(status[b"VmRSS"].split()[0]) * 1024
 
 
 @clause("LDG-005", MUST, "PROTOCOL.md, 3: a process killed at any moment; reported as storage#1136")

@@ -8,7 +8,8 @@ import pytest
 
 from conformance import model
 from conformance.clauses import MUST, SHOULD, clause
-from conformance.driver import Driver, on_disk
+from conformance.disks import on_disk
+from conformance.driver import Driver
 from conformance.layers import Dir, File, Layer
 from harness.errors import Refused, SubjectCrashed
 
@@ -40,7 +41,7 @@ def test_a_store_is_not_made_of_something_else(subject, host, what):
     before = host.tree(path)
 
     with subject.refuses("storage-error", "path-error"):
-        subject.raw.call("open", store=path)
+        Driver(subject.raw, host, subject.directory, path).open()
     assert host.tree(path) == before
 
 
@@ -241,17 +242,16 @@ def test_a_full_disk_refuses_a_layer_and_keeps_the_rest(subject, raw_subject, ho
     """Without space for a layer it is refused and leaves nothing; with space, it is taken."""
     big = Layer(File("big", os.urandom(6 << 20)), compression=compression)
     fields = {"path": subject.put(big.blob()), "media_type": big.media_type}
-    with on_disk(raw_subject, host, "8m") as small:
+    with on_disk(raw_subject, host, 8) as small:
         small.add(A)
-        free = host.disk(small.store)["free"]
+        free = small.free()
         with small.refuses("write-failed"):
             small.tree(small.call("add", **fields).layer.digest)
         if big.digest not in small.digests():
-            assert host.disk(small.store)["free"] >= free - (1 << 19)
+            assert small.free() >= free - (1 << 19)
         assert small.tree(A) == model.apply(A)
 
-        root = os.path.dirname(small.directory)
-        assert host.run(["mount", "-o", "remount,size=64m", root]).status == 0
+        small.resize(64)
         small.call("add", **fields)
         assert small.tree(big.digest, A) == model.apply(big, A)
 

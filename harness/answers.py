@@ -52,6 +52,7 @@ def needed_capabilities(verb: str, request: Mapping[str, Any]) -> set[str]:
         "writable": bool(request.get("writable")),
         "readonly-store": verb == "open" and bool(request.get("readonly")),
         "limits": verb == "open" and bool(request.get("limits")),
+        "zfs": verb == "open" and request.get("zfs") is not None,
         "dependencies": bool(request.get("dependencies")),
         "zstd": str(request.get("media_type", "")).endswith("+zstd"),
         "sha512": any(

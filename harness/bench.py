@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from harness import target
 from harness.config import SubjectConfig
-from harness.errors import ConfigError, HarnessError, RemoteError, SubjectFailure
+from harness.errors import ConfigError, HarnessError, RemoteError, SubjectFailure, TargetError
 from harness.install import install
 from harness.ledger import Ledger, Mount, difference
 from harness.observe import Host
@@ -56,6 +56,8 @@ class Bench:
         self._directory = ""  # of the subject, on the target
         self._unfit: HarnessError | None = None
         self.made_in = 0.0
+        #: Cases that will be asked want a pool there, whatever the subject declares.
+        self.wants_pool = False
 
     @property
     def is_made(self) -> bool:
@@ -65,7 +67,8 @@ class Bench:
     def ready(self) -> None:
         """Make the target unless there is one.
 
-        Raises TargetError when it cannot be made, and SubjectUnfitError (at once, when asked again)
+        It has a ZFS pool when one is wanted and can be made there. Raises TargetError when it
+        cannot be made, and SubjectUnfitError (at once, when asked again)
         when the subject does not answer ``info`` in the protocol's version, ConfigError (likewise)
         when it cannot even be started. Nothing is left then.
         """
@@ -79,6 +82,7 @@ class Bench:
         try:
             self._info = self._introduced(remote)
             host = Host(remote) if now is None else now.host
+            self._add_pool(host)
             facts = host.facts  # by trying, which is over before the first ledger
             ledger = host.ledger()
             mounts = ledger.mounts if now is None else now.mounts
@@ -119,10 +123,24 @@ class Bench:
 
     def _connected(self) -> Remote:
         try:
-            return self._source.connect(self._introduced)
+            return self._source.connect(self._make_ready)
         except (SubjectUnfitError, ConfigError) as error:
             self._unfit = error
             raise
+
+    def _make_ready(self, remote: Remote) -> None:
+        """Do on a target that is to be saved what all later ones shall have."""
+        self._introduced(remote)
+        self._add_pool(Host(remote), standing=True)
+
+    def _add_pool(self, host: Host, *, standing: bool = False) -> None:
+        if self.wants_pool or self._config.declares("zfs"):
+            try:
+                host.make_pool(standing=standing)
+            except OSError as error:
+                raise TargetError(
+                    f"{host.remote.name}: no pool can be made: {error.strerror}"
+                ) from error
 
     def _introduced(self, remote: Remote) -> InfoResponse:
         self._directory = install(remote, self._config)
@@ -191,9 +209,15 @@ class Bench:
                 session.channel.close()
 
     def unmet(self, facts: Sequence[str]) -> list[str]:
-        """Return those of the named facts that are not true of the target."""
+        """Return those of the named facts that are not true of the target, with why if known."""
         known = self.facts()
-        return [fact for fact in facts if not known.get(fact)]
+        found = []
+        for fact in facts:
+            if not known.get(fact):
+                group = fact.partition("_")[0]
+                why = known.get(f"{fact}_refusal") or known.get(f"{group}_refusal")
+                found.append(f"{fact} ({why})" if why else fact)
+        return found
 
     def settle(self) -> list[str]:
         """Return what the last case left behind; empty when the ledger is as it was before.

@@ -14,6 +14,8 @@ from harness.protocol import CAPABILITIES
 
 Level = Literal["MUST", "SHOULD", "MAY"]
 
+#: The profiles whose cases have a ZFS pool at hand.
+POOL_PROFILES: Final = frozenset({"zfs", "overlay-on-zfs"})
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 _ID: Final = re.compile(r"[A-Z][A-Z0-9]{1,7}-[0-9]{3}")
@@ -54,6 +56,12 @@ class Clause:
         unknown = sorted(set(self.needs) - CAPABILITIES)
         if unknown:
             raise ValueError(f"{self.id}: unknown capabilities {', '.join(unknown)}")
+
+    @property
+    def wants_pool(self) -> bool:
+        """Whether its cases have a use for a ZFS pool on the host."""
+        words = (*self.needs, *self.target_needs)
+        return self.profile in POOL_PROFILES or any(one.split("_")[0] == "zfs" for one in words)
 
     def described_by(self, docstring: str | None) -> Clause:
         """Return the clause with its requirement, from ``docstring`` where it has none of its own.

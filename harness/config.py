@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic_core import ErrorDetails
 
 from harness.errors import ConfigError
-from harness.protocol import CAPABILITIES
+from harness.protocol import CAPABILITIES, HOST_NEEDS
 
 PROFILES: Final = (
     "core", "overlay", "overlay-on-zfs", "zfs", "rootless", "hostile", "crash", "power", "scale",
@@ -161,6 +161,11 @@ class SubjectConfig(_Table):
     def declares(self, *capabilities: str) -> bool:
         """Say whether the subject declares all of these capabilities."""
         return set(capabilities) <= set(self.capabilities)
+
+    @property
+    def target_needs(self) -> tuple[str, ...]:
+        """The facts of a host without which the subject is asked nothing there."""
+        return tuple(fact for one in self.capabilities for fact in HOST_NEEDS.get(one, ()))
 
     def argv(self, *, python: str, directory: str) -> list[str]:
         """Return the command with its placeholders filled in; nothing is appended yet."""

@@ -6,6 +6,7 @@
 | ``failure.txt`` | the verdict, the requirement, and pytest's own account |
 | ``mounts.txt`` | the target's mountinfo at the moment of the failure |
 | ``dmesg.txt`` | the tail of the kernel's log, or why it could not be read |
+| ``zfs.txt`` | the run's pools and what is in them, where there are any |
 | ``taint.txt`` | the kernel's taint flags (sysfs-kernel "tainted"): 0 when nothing went wrong |
 | ``ledger.txt`` | what the case left behind on the host; empty when nothing |
 
@@ -28,6 +29,16 @@ from harness.remote import Remote
 FOLDER = "evidence"
 _DMESG_LINES = 200
 _TIMEOUT = 10.0
+#: Each imported pool has a directory of the kernel's.
+_ZFS = """
+cd /proc/spl/kstat/zfs 2>/dev/null || exit 0
+for pool in layerfs-*; do
+    test -d "$pool" || continue
+    zpool status "$pool"
+    zfs list -r -t all -o name,type,used,origin,mounted,mountpoint,userrefs "$pool"
+    zfs get -Hr -t filesystem,volume -s local,received all "$pool"
+done
+"""
 
 
 def folder_name(case_id: str) -> str:
@@ -59,6 +70,7 @@ class Evidence:
     mounts: str = ""
     dmesg: str = ""
     taint: str = ""
+    zfs: str = ""
     testimony: Mapping[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
@@ -71,6 +83,7 @@ class Evidence:
             self.mounts = _output(remote, ["cat", "/proc/self/mountinfo"])
             log = _output(remote, ["dmesg"])
             self.dmesg = "\n".join(log.splitlines()[-_DMESG_LINES:])
+            self.zfs = _output(remote, ["sh", "-c", _ZFS])
             self.taint = _output(remote, ["cat", "/proc/sys/kernel/tainted"])
             if isinstance(remote, Witness):
                 self.testimony = _heard(remote)
@@ -93,6 +106,7 @@ class Evidence:
             "mounts.txt": self.mounts,
             "dmesg.txt": self.dmesg,
             "taint.txt": self.taint,
+            "zfs.txt": self.zfs,
             **self.testimony,
         }
         for name, text in texts.items():

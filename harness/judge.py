@@ -72,11 +72,13 @@ class Judge:
         self._settings = settings
         self._bench = Bench(settings.target, settings.subject, settings.mode)
         self._told = False
+        self._clauses: set[Clause] = set()
 
     def turn_to(self, subject: SubjectConfig) -> None:
         """Judge another subject with the cases that were collected."""
         self._settings = replace(self._settings, subject=subject, word=str(subject.directory))
         self._bench.turn_to(subject)
+        self._bench.wants_pool = self._wants_pool()
 
     # --- fixtures --------------------------------------------------------------------------------
 
@@ -125,6 +127,9 @@ class Judge:
             item.stash[_WHO] = who
             item.extra_keyword_matches.add(who.id)
             (kept if self._selects(who) else dropped).append(item)
+            if self._selects(who):
+                self._clauses.add(who.clause)
+        self._bench.wants_pool = self._wants_pool()
         if dropped:
             config.hook.pytest_deselected(items=dropped)
             items[:] = kept
@@ -139,6 +144,16 @@ class Judge:
             link="" if known is None else known.link,
             evidence=Evidence(who.id),
             uses_image="image_layout" in item.fixturenames,  # type: ignore[attr-defined]
+        )
+
+    def _wants_pool(self) -> bool:
+        """Whether any case that this subject will be asked has a use for a pool."""
+        subject = self._settings.subject
+        return any(
+            clause.wants_pool
+            and clause.profile in subject.profiles
+            and subject.declares(*clause.needs)
+            for clause in self._clauses
         )
 
     def _selects(self, who: Identity) -> bool:
@@ -168,7 +183,8 @@ class Judge:
             pytest.skip(f"the subject does not declare: {', '.join(missing)}")
         self._bench.ready()
         case.target_s = time.monotonic() - case.started
-        unmet = self._bench.unmet(case.clause.target_needs)
+        needs = [*case.clause.target_needs, *self._settings.subject.target_needs]
+        unmet = self._bench.unmet(list(dict.fromkeys(needs)))
         if unmet:
             pytest.skip(f"target: {self._settings.target} has no {', '.join(unmet)}")
 

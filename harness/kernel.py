@@ -94,6 +94,13 @@ def detach(target: str | bytes) -> None:
     _check(_libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH | UMOUNT_NOFOLLOW)), target)
 
 
+def renameat2(old: str | bytes, new: str | bytes, flags: int) -> None:
+    """Rename with flags (rename(2), Linux 3.15)."""
+    here = ctypes.c_int(_AT_FDCWD)
+    done = _libc.renameat2(here, os.fsencode(old), here, os.fsencode(new), ctypes.c_uint(flags))
+    _check(done, old)
+
+
 def set_readonly(path: str | bytes, *, readonly: bool, recursive: bool) -> None:
     """Make a mount, or with ``recursive`` all below it, read-only or writable again.
 

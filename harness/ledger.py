@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
+
+from harness import zfsledger
+from harness.zfsledger import ZfsLedger
 
 #: In the kernel's log, what is never the answer to a bad request (kernel/panic.c, lib/bug.c).
 _SERIOUS = (
@@ -106,7 +109,7 @@ class Ledger:
     """What exists. ``files`` has the kind of each path below the watched roots.
 
     ``descriptors`` has what each asked process has open; ``messages`` are the last warnings of the
-    kernel's log, None where it may not be read.
+    kernel's log, None where it may not be read; ``zfs`` is what is in pools.
     """
 
     mounts: frozenset[Mount]
@@ -117,6 +120,7 @@ class Ledger:
     descriptors: Mapping[int, tuple[str, ...]]
     taint: int
     messages: tuple[Message, ...] | None
+    zfs: ZfsLedger = field(default_factory=ZfsLedger)
 
     @classmethod
     def parse(cls, told: Mapping[str, Any]) -> Self:
@@ -134,6 +138,7 @@ class Ledger:
             descriptors={int(pid): tuple(open_) for pid, open_ in told["descriptors"].items()},
             taint=told["taint"],
             messages=None if messages is None else tuple(Message(*row) for row in messages),
+            zfs=ZfsLedger.parse(told["zfs"]),
         )
 
 
@@ -147,6 +152,7 @@ def difference(before: Ledger, after: Ledger) -> list[str]:
     lines += [f"left: device {name}" for name in sorted(after.devices - before.devices)]
     lines += [f"gone: device {name}" for name in sorted(before.devices - after.devices)]
     lines += _files(before.files, after.files)
+    lines += zfsledger.difference(before.zfs, after.zfs)
     lines += [f"left: {one}" for one in sorted(map(str, after.locks - before.locks))]
     for pid in sorted(set(before.descriptors) & set(after.descriptors)):
         more = Counter(after.descriptors[pid]) - Counter(before.descriptors[pid])

@@ -28,12 +28,19 @@ from harness.tree import Node, Tree
 if TYPE_CHECKING:
     from testinfra.host import Host as InfraHost
 
+    from harness.zfs import Zfs
+
 #: Seconds for one answer of the observer.
 TIMEOUT: Final = 60.0
 #: The observer and what it imports, and what the file of them does.
-_MODULES: Final = ("observer", "census", "treewalk", "probes", "kernel")
+_MODULES: Final = (
+    "observer", "census", "treewalk", "probes", "kernel", "pools", "poolprobes", "zfscensus",
+    "zfstool",
+)  # fmt: skip
 _MAIN: Final = "from harness.observer import main\nmain()\n"
 _CHUNK: Final = 4 * 1024 * 1024
+#: Seconds for making a pool and trying all that it can do.
+_POOL_TIMEOUT: Final = 180.0
 
 How = Literal["cwd", "fd", "namespace"]
 #: A shell holds on, says so, and waits for the end of its input.
@@ -68,17 +75,29 @@ class Host:
         self._turn = threading.Lock()
         self._ids = itertools.count(1)
         self._names = itertools.count(1)
+        self._pool_facts: dict[str, Any] = {}
 
     # --- looking ----------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def facts(self) -> Mapping[str, Any]:
         """What this host is and can do: :func:`harness.probes.facts` and the remote's own facts.
 
-        ``python`` is the interpreter's path. In JSON types; found by trying, once.
+        ``python`` is the interpreter's path. ``zfs`` says whether a pool can be made here; once
+        there is one (:meth:`make_pool`), its name is ``zfs_pool``, and
+        :func:`harness.poolprobes.facts` are among these. In JSON types; found by trying, once.
         """
-        found = self._ask("facts", workdir=self.workdir)
+        return {**self._lasting_facts, **self._pool_facts}
+
+    @cached_property
+    def _lasting_facts(self) -> Mapping[str, Any]:
+        found = self._ask("facts", workdir=self.workdir, direct=self._direct)
         return {**self.remote.facts, **found, "python": self.remote.python}
+
+    @property
+    def _direct(self) -> bool:
+        """Whether commands run on the host itself, and not in namespaces."""
+        return bool(self.remote.facts.get("direct"))
 
     def tree(self, path: str, *, timeout: float = TIMEOUT) -> Tree:
         """Return the whole tree at ``path``, which may be any kind of file (then only ``"."``).
@@ -109,6 +128,7 @@ class Host:
             ignore=sorted(self.remote.pids()),
             own_descendants_only=not own_namespace,
             descriptors_of=descriptors_of,
+            zfs=self._direct,
         )
         return Ledger.parse(told)
 
@@ -148,6 +168,13 @@ class Host:
         from harness import infra  # noqa: PLC0415 - testinfra is slow to import, and seldom needed
 
         return infra.connect(self.remote)
+
+    @cached_property
+    def zfs(self) -> Zfs:
+        """The pools of this host: ``host.zfs.datasets(root)``, and the like."""
+        from harness.zfs import Zfs  # noqa: PLC0415 - seldom needed
+
+        return Zfs(self, self._ask)
 
     # --- arranging ------------------------------------------------------------------------------
 
@@ -255,6 +282,17 @@ class Host:
                     raise AssertionError("\n".join(["outside of the store was touched:", *lines]))
         finally:
             self.remove(outside.path)
+
+    def make_pool(self, *, standing: bool = False) -> None:
+        """Make a pool for this target, where one can be made; nothing when there is one.
+
+        It goes with the target. With ``standing`` it stays, and every later target on this machine
+        finds it: for machines that are saved, and thrown away as a whole. Raises OSError.
+        """
+        if not self._pool_facts and self.facts["zfs"]:
+            self._pool_facts = self._ask(
+                "pool", timeout=_POOL_TIMEOUT, workdir=self.workdir, standing=standing
+            )
 
     # --- the observer ---------------------------------------------------------------------------
 

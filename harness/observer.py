@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness import census, kernel, probes, treewalk
+from harness import census, kernel, poolprobes, pools, probes, treewalk, zfscensus, zfstool
 
 #: What a case may do to a path on the host, with the arguments of the function in ``os``.
 _CALLS = frozenset({
@@ -26,6 +26,8 @@ _CALLS = frozenset({
     "readlink", "removexattr", "rename", "rmdir", "setxattr", "symlink", "truncate", "unlink",
     "utime",
 })  # fmt: skip
+#: The property of a pool that has what it can do.
+_FACTS = "layerfs-conformance:facts"
 
 
 class Observer:
@@ -38,9 +40,19 @@ class Observer:
         """Return our pid."""
         return os.getpid()
 
-    def facts(self, workdir: str) -> dict[str, Any]:
-        """Return what this host can do; see :func:`harness.probes.facts`."""
-        return {**probes.facts(workdir), "kernel_log": self._messages.allowed}
+    def facts(self, workdir: str, *, direct: bool = False) -> dict[str, Any]:
+        """Return what this host can do; see :func:`harness.probes.facts`.
+
+        Only where commands run on the host itself (``direct``) may there be pools of ours.
+        """
+        refusal = pools.refusal() if direct else "pools are made only as root on a host itself"
+        return {
+            **probes.facts(workdir),
+            "kernel_log": self._messages.allowed,
+            "zfs": not refusal,
+            "zfs_refusal": refusal,
+            "zfs_version": "" if refusal else pools.version(),
+        }
 
     def tree(self, path: str, *, times: bool = False) -> list[dict[str, Any]]:
         """Return a whole tree; see :func:`harness.treewalk.tree`."""
@@ -57,10 +69,12 @@ class Observer:
         descriptors_of: Sequence[int],
         *,
         own_descendants_only: bool,
+        zfs: bool = False,
     ) -> dict[str, Any]:
         """Return everything that a case might leave behind; see :mod:`harness.census`.
 
         Without a pid namespace of the target's own, all its processes descend from our parent.
+        ``zfs``: also what is in pools (:mod:`harness.zfscensus`).
         """
         within = os.getppid() if own_descendants_only else None
         kinds, inodes = census.files(roots)
@@ -73,6 +87,7 @@ class Observer:
             "descriptors": {str(pid): census.descriptors(pid) for pid in descriptors_of},
             "taint": census.taint(),
             "messages": self._messages.warnings(),
+            "zfs": zfscensus.count() if zfs else None,
         }
 
     def mounts(self) -> list[dict[str, Any]]:
@@ -155,6 +170,46 @@ class Observer:
     def umount(self, path: str) -> None:
         """Unmount what is mounted last on a path, never lazily."""
         kernel.umount(path)
+
+    def pool(self, workdir: str, *, standing: bool) -> dict[str, Any]:
+        """Return the facts of the pool of this machine, else of one that is made for the target.
+
+        With ``standing`` it is made for the machine. The facts are found when it is made, and kept
+        in a property of it.
+        """
+        directory = os.path.dirname(workdir)
+        for name in pools.find(pools.STANDING):
+            told = zfstool.run("zfs", "get", "-H", "-o", "value", _FACTS, name)
+            found: dict[str, Any] = json.loads(told)
+            return found
+        mark = pools.STANDING if standing else directory
+        made = pools.make(directory, mark, serial=pools.SERIALS[0])
+        try:
+            found = {
+                "zfs_pool": made["name"], "zfs_vdev": made["kind"], "zfs_vdevs": made["vdevs"],
+                **poolprobes.facts(made["name"], workdir),
+            }  # fmt: skip
+            zfstool.run("zfs", "set", f"{_FACTS}={json.dumps(found)}", made["name"])
+        except OSError:
+            pools.destroy(made["name"], directory)
+            raise
+        return found
+
+    def extra_pool(self, workdir: str, files: int, size: int) -> dict[str, Any]:
+        """Make a further pool of the target's; with no ``files``, on the second disk if it can."""
+        directory = os.path.dirname(workdir)
+        return pools.make(
+            directory, directory, files=files or 1, size=size,
+            serial="" if files else pools.SERIALS[1],
+        )  # fmt: skip
+
+    def drop_pool(self, workdir: str, name: str) -> None:
+        """Destroy a pool that :meth:`extra_pool` has made, whatever became of it."""
+        pools.destroy(name, os.path.dirname(workdir))
+
+    def spare_vdev(self, workdir: str, name: str, size: int) -> str:
+        """Make a sparse file beside the target's other vdevs, and return its path."""
+        return pools.sparse_file(os.path.dirname(workdir), name, size)
 
 
 def _as_given(value: Any) -> Any:

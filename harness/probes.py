@@ -55,7 +55,7 @@ def facts(workdir: str) -> dict[str, Any]:
         "trusted_xattrs": _can(workdir, _set_xattr("trusted.layerfs_probe")),
         "user_xattrs": _can(workdir, _set_xattr("user.layerfs_probe")),
         "file_capabilities": _can(workdir, _set_file_capability),
-        "posix_acl": _can(workdir, _set_acl),
+        "posix_acl": _can(workdir, set_acl),
         "mount_tmpfs": _can(workdir, _mount_tmpfs),
         "overlay": refusal is None,
         "overlay_refusal": refusal or "",
@@ -76,7 +76,7 @@ def overlay_refusal(workdir: str) -> str | None:
     All that layers need is tried: a whiteout made by hand and one by the kernel, an opaque
     directory, a copy-up, on lower and upper directories in this very file system.
     """
-    with _scratch(workdir) as scratch:
+    with scratch_directory(workdir) as scratch:
         for name in ("lower", "upper", "work", "merged", "base", "base/d", "lower/d"):
             os.mkdir(f"{scratch}/{name}")
         for name in ("base/gone", "base/hidden", "base/d/below", "lower/changed"):
@@ -148,7 +148,7 @@ def _version_of(tool: str) -> str:
 
 def _can(workdir: str, action: Callable[[str], None]) -> bool:
     """Whether ``action`` succeeds; it is given a path in an empty directory of its own."""
-    with _scratch(workdir) as scratch:
+    with scratch_directory(workdir) as scratch:
         try:
             action(f"{scratch}/probe")
         except OSError:
@@ -193,7 +193,8 @@ def _set_file_capability(path: str) -> None:
     os.setxattr(path, "security.capability", struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0))
 
 
-def _set_acl(path: str) -> None:
+def set_acl(path: str) -> None:
+    """Make a file with a POSIX access control list (acl(5))."""
     _touch(path)
     os.setxattr(path, "system.posix_acl_access", _ACL)
 
@@ -218,9 +219,10 @@ def _id_map(name: str) -> list[list[int]]:
 
 
 @contextlib.contextmanager
-def _scratch(workdir: str) -> Iterator[str]:
-    scratch = tempfile.mkdtemp(prefix="probe-", dir=workdir)
+def scratch_directory(workdir: str) -> Iterator[str]:
+    """Give an empty directory below ``workdir``, and remove it."""
+    place = tempfile.mkdtemp(prefix="probe-", dir=workdir)
     try:
-        yield scratch
+        yield place
     finally:
-        shutil.rmtree(scratch)
+        shutil.rmtree(place)

@@ -180,11 +180,13 @@ class StoreRequest(_Request):
 class OpenRequest(StoreRequest):
     """Create or recover the store. With ``readonly`` every change is refused afterwards.
 
-    ``limits`` replace those of section 9 by name, for this session.
+    ``limits`` replace those of section 9 by name, for this session. ``zfs`` is the dataset of the
+    store, ``pool/name``, which is created when it is missing; its parent is there.
     """
 
     readonly: bool = False
     limits: dict[str, int] = {}
+    zfs: Text | None = None
 
 
 class AddRequest(StoreRequest):
@@ -449,7 +451,10 @@ EXTRA_CAPABILITIES: Final[Mapping[str, str]] = {
     "sha512": "descriptors with sha512 digests",
     "devices": "layers with device nodes, where the host's privileges allow them",
     "concurrent": "several processes may use one store at once",
+    "zfs": "open takes zfs, a dataset that the store keeps its layers in",
 }
+#: Facts of the host without which a subject that declares a capability cannot be judged there.
+HOST_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {"zfs": ("zfs",)}
 
 CAPABILITIES: Final[frozenset[str]] = frozenset(
     {verb.capability for verb in VERBS.values() if verb.capability} | set(EXTRA_CAPABILITIES)

@@ -21,8 +21,8 @@ from harness.site import Site, environment
 
 #: The modules that this one needs on the host, itself included.
 MODULES: Final = (
-    "agent", "census", "errors", "holder", "kernel", "mux", "probes", "relay", "site", "transfer",
-    "treewalk", "workplace",
+    "agent", "census", "errors", "holder", "kernel", "mux", "pools", "probes", "relay", "site",
+    "transfer", "treewalk", "workplace", "zfstool",
 )  # fmt: skip
 #: Where targets are made: on disk, so that they outlive nothing, and away from what /tmp clears.
 PARENT: Final = "/var/tmp"  # noqa: S108 - each target has a directory of its own there

@@ -162,6 +162,7 @@ def _facts(results: Results) -> dict[str, str]:
         "Capabilities": ", ".join(results.subject.capabilities),
         "Target": target.name,
         "Kernel": target.kernel,
+        "ZFS": ", ".join(filter(None, [target.zfs_version, _pool(target.zfs_vdev)])),
         "User ids": _id_map(target.uid_map),
         "Group ids": _id_map(target.gid_map),
         "Privileges": ", ".join(target.privileges),
@@ -173,6 +174,11 @@ def _facts(results: Results) -> dict[str, str]:
         "Suite": results.suite_version,
     }
     return {name: str(value) for name, value in facts.items() if value not in {"", None}}
+
+
+def _pool(vdev: str) -> str:
+    """Say what the run's pool lies on; empty without one."""
+    return f"a pool on a {'sparse file' if vdev == 'file' else vdev}" if vdev else ""
 
 
 def _id_map(ranges: Sequence[tuple[int, int, int]]) -> str:

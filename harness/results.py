@@ -64,6 +64,12 @@ class TargetInfo(BaseModel):
     )
     gid_map: tuple[tuple[int, int, int], ...] = ()
     privileges: tuple[str, ...] = Field(default=(), description="what the subject may do there")
+    zfs_version: str = Field(
+        default="", description="of the kernel's module; empty where no pool can be made"
+    )
+    zfs_vdev: str = Field(
+        default="", description="what the run's pool lies on, disk or file; empty without one"
+    )
 
 
 class Selection(_Model):

@@ -1,7 +1,8 @@
 """The directory that a target lives in: made, locked while it lives, swept when nobody keeps it.
 
-It lies in a directory for temporary files, belongs to one target, and holds nothing but the work
-directory, on which a file system may be mounted. Whoever holds the lock on it (flock(2)) is alive.
+It lies in a directory for temporary files, belongs to one target, and holds the work directory, on
+which a file system may be mounted, and what pools lie on (:mod:`harness.pools`). Whoever holds the
+lock on it (flock(2)) is alive.
 Standard library only and fit for Python 3.9: :mod:`harness.relay` takes it along to a host.
 """
 
@@ -14,7 +15,7 @@ import os
 import signal
 import tempfile
 
-from harness import census, kernel, treewalk
+from harness import census, kernel, pools, treewalk
 
 PREFIX = "layerfs-target-"
 _WORK = "work"
@@ -69,6 +70,7 @@ def sweep(parent: str) -> None:
                     clear(directory)
                 finally:
                     os.close(descriptor)
+    pools.sweep(parent)
 
 
 def _end_users(directory: str) -> None:
@@ -91,12 +93,14 @@ def clear(directory: str) -> None:
     """Unmount all below a target's directory, where its users have been ended, and remove it.
 
     Only what this process may remove: files of subordinate ids cannot be, from outside of their
-    user namespace. Nobody is harmed by an old directory. No mount is ever entered.
+    user namespace. Nobody is harmed by an old directory. No mount is ever entered. The target's
+    pools, whose files may lie there, are destroyed in between.
     """
     for mount in reversed(census.mountinfo()):
         if mount["target"].startswith(f"{directory}/"):
             # Gone with a mount that was below it in the tree, or hidden by another's.
             with contextlib.suppress(OSError):
                 kernel.detach(mount["target"])
+    pools.clear(directory)
     with contextlib.suppress(OSError):
         treewalk.remove(directory)

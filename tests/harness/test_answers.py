@@ -111,6 +111,7 @@ def test_words_that_only_look_like_a_traceback_are_no_crash():
         ("stack", {"writable": True}, ["devices"]),
         ("open", {"readonly": True}, []),
         ("open", {"limits": {"max_ratio": 5}}, []),
+        ("open", {"zfs": "pool/dataset"}, []),
         ("add", {"media_type": "application/vnd.oci.image.layer.v1.tar+zstd"}, ["devices"]),
         ("add", {"digest": "sha512:00"}, ["devices"]),
         ("add", {"dependencies": ["sha256:00"]}, ["devices"]),
@@ -128,6 +129,7 @@ def test_unsupported_is_accepted_where_the_capability_is_not_declared(verb, requ
         ("merge", {}, ["merge"], "declares merge"),
         ("info", {}, [], "every subject must offer it"),
         ("open", {"readonly": False}, [], "every subject must offer it"),
+        ("open", {"zfs": "pool/dataset"}, ["zfs"], "declares zfs"),
         ("stack", {"writable": True}, ["devices", "writable"], "declares devices, writable"),
     ],
 )

@@ -2,8 +2,9 @@ import pytest
 
 from harness import config, target
 from harness.bench import Bench, SubjectUnfitError
-from harness.errors import ConfigError
+from harness.errors import ConfigError, TargetError
 from harness.local_remote import LocalRemote
+from harness.observe import Host
 
 from . import toy
 
@@ -29,6 +30,56 @@ def test_the_subject_has_said_who_it_is(bench):
 
 def test_only_what_is_true_of_the_target_is_met(bench):
     assert bench.unmet(["overlay", "can_fly"]) == ["can_fly"]
+
+
+def test_what_is_unmet_has_its_reason_where_one_is_known(bench):
+    assert bench.unmet(["zfs", "zfs_upperdir", "can_fly"]) == [
+        "zfs (pools are made only as root on a host itself)",
+        "zfs_upperdir (pools are made only as root on a host itself)",
+        "can_fly",
+    ]
+
+
+@pytest.fixture
+def pools(monkeypatch):
+    """Note which pools are asked for: whether they are to stay."""
+    asked = []
+
+    def make_pool(host, *, standing=False):
+        assert host.exists("/")
+        asked.append(standing)
+
+    monkeypatch.setattr(Host, "make_pool", make_pool)
+    return asked
+
+
+def test_a_pool_is_made_when_cases_want_one(bench, pools):
+    bench.ready()
+    assert pools == []
+    bench.discard()
+    bench.wants_pool = True
+    bench.ready()
+    bench.ready()
+    assert pools == [False]
+
+
+def test_a_pool_is_made_for_a_subject_on_zfs(bench, pools, tmp_path):
+    bench.ready()
+    subject = config.load(tmp_path / "subject")
+    bench.turn_to(subject.model_copy(update={"capabilities": ["zfs"]}))
+    bench.ready()
+    assert pools == [False]
+
+
+def test_a_pool_that_cannot_be_made_is_the_targets_fault(bench, monkeypatch):
+    def make_pool(host, **_):
+        raise OSError(None, f"zpool create: no room on {host.remote.name}")
+
+    monkeypatch.setattr(Host, "make_pool", make_pool)
+    bench.wants_pool = True
+    with pytest.raises(TargetError, match="local: no pool can be made: zpool create: no room"):
+        bench.ready()
+    assert not bench.is_made
 
 
 def test_nothing_is_left_where_nothing_happened(bench):
@@ -143,6 +194,15 @@ def test_a_target_that_can_be_saved_is_made_ready_first(tmp_path, monkeypatch):
     bench.close()
     assert not bench.is_made
     assert bench._source.closed == 1
+
+
+def test_what_is_saved_has_a_pool_that_stays(tmp_path, monkeypatch, pools):
+    monkeypatch.setattr(target, "source", Saved)
+    bench = Bench("local", config.load(toy.make(tmp_path).subject), "call")
+    bench.wants_pool = True
+    bench.ready()
+    bench.close()
+    assert pools == [True, False]
 
 
 def test_a_target_that_is_kept_is_not_used_any_more(tmp_path, monkeypatch):

@@ -24,6 +24,22 @@ def test_what_no_run_could_honour_is_refused(changes, said):
         clause(**changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "wants"),
+    [
+        ({}, False),
+        ({"profile": "overlay"}, False),
+        ({"profile": "zfs"}, True),
+        ({"profile": "overlay-on-zfs"}, True),
+        ({"needs": ("zfs",)}, True),
+        ({"needs": ("zstd",)}, False),
+        ({"target_needs": ("overlay", "zfs_upperdir")}, True),
+    ],
+)
+def test_a_clause_says_whether_its_cases_have_a_use_for_a_pool(changes, wants):
+    assert clause(**changes).wants_pool is wants
+
+
 def test_the_requirement_is_the_first_paragraph_of_the_docstring():
     docstring = """An opaque marker hides
     what lies below.

@@ -129,6 +129,13 @@ def test_bases_that_lead_back_to_themselves_are_refused(tmp_path):
         config.load(tmp_path / "one")
 
 
+def test_a_capability_may_ask_something_of_the_host(tmp_path):
+    toy = config.load(write(tmp_path, WHOLE))
+    assert toy.target_needs == ()
+    zfs = toy.model_copy(update={"capabilities": ["session", "zfs"]})
+    assert zfs.target_needs == ("zfs",)
+
+
 def test_an_expected_failure_covers_its_case_or_its_whole_clause(tmp_path):
     text = WHOLE + (
         "[[expected_failures]]\nclause='AAA-001'\nreason='one'\nlink='https://x/1'\n"

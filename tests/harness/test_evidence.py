@@ -51,6 +51,7 @@ def test_each_file_says_its_part(tmp_path):
     folder = "evidence/WHT-001"
     assert files[f"{folder}/ledger.txt"] == "a mount\na process\n"
     assert files[f"{folder}/dmesg.txt"] == "one\ntwo\n"
+    assert files[f"{folder}/zfs.txt"] == "one\ntwo\n"
     assert "ext4" in files[f"{folder}/mounts.txt"]
     assert files[f"{folder}/failure.txt"] == "WHT-001: failed\n\n--- call ---\nE  trees differ\n"
     lines = files[f"{folder}/transcript.jsonl"].splitlines()

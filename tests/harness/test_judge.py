@@ -38,6 +38,10 @@ def test_needs_what_is_not_declared(store):
 def test_needs_what_the_target_cannot(store):
     """A fact is missing."""
 
+@clause("TOY-013", profile="hostile", target_needs=("zfs_upperdir",))
+def test_needs_a_pool(store):
+    """The target can have none."""
+
 @clause("TOY-008")
 @pytest.mark.parametrize("way", ["fails", "passes"])
 def test_expected_to_fail(store, way):
@@ -92,6 +96,7 @@ def ran(tmp_path_factory):
         ("TOY-005", "failed", "no answer in 5 s"),
         ("TOY-006", "unsupported", "the subject does not declare: merge"),
         ("TOY-007", "unsupported", "target: local has no can_fly"),
+        ("TOY-013", "unsupported", "has no zfs_upperdir (pools are made only as root on a host"),
         ("TOY-008[fails]", "expected_failure", "known since 1970"),
         ("TOY-008[passes]", "unexpected_pass", "remove the entry"),
         ("TOY-009", "failed", "the trees differ (left != right): 'a': mode 0o755 != 0o700\n"),
@@ -110,7 +115,7 @@ def test_the_counts_are_those_of_the_cases(ran):
         "failed": 4,
         "expected_failure": 1,
         "unexpected_pass": 1,
-        "unsupported": 2,
+        "unsupported": 3,
         "leaked": 1,
         "harness_error": 1,
     }
@@ -219,6 +224,18 @@ def test_a_subject_that_cannot_be_talked_to_is_no_verdict_on_any_clause(tmp_path
     case = made.case("TOY-001")
     assert case.verdict == "harness_error"
     assert said in case.message
+
+
+def test_a_subject_on_zfs_is_asked_nothing_where_no_pool_can_be(tmp_path):
+    made = toy.make(tmp_path, toy.PASSES, toml=toy.TOML.replace('"gc"', '"gc", "zfs"'))
+    toy.run(made)
+    case = made.case("TOY-001")
+    assert case.verdict == "unsupported"
+    assert case.message == (
+        "target: local has no zfs (pools are made only as root on a host itself)"
+    )
+    remarks = made.results().remarks
+    assert any(remark.startswith("profile core is not judged: target:") for remark in remarks)
 
 
 def test_only_the_named_cases_are_run_and_the_results_say_so(tmp_path):

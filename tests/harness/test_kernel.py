@@ -12,6 +12,7 @@ from harness import kernel
     [
         (lambda: kernel.unshare(0x1), errno.EINVAL, None),
         (lambda: kernel.prctl(9999, 0), errno.EINVAL, None),
+        (lambda: kernel.renameat2("/no/such", "/no/such2", 0), errno.ENOENT, "/no/such"),
         (lambda: kernel.umount("/no/such/place"), errno.ENOENT, "/no/such/place"),
         (lambda: kernel.umount(b"/no/such/\xff"), errno.ENOENT, "/no/such/\udcff"),
     ],

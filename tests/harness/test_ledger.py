@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.ledger import Ledger, Lock, Message, Mount, Process, difference
+from harness.zfsledger import Entry, ZfsLedger
 
 MOUNT = Mount(
     namespace=0, id=5, parent=1, target="/t/a b", root="/", fstype="overlay", source="overlay",
@@ -39,6 +40,10 @@ def test_equal_ledgers_do_not_differ():
         (
             {"locks": frozenset({Lock("FLOCK", "WRITE", 7, "/w/lock")})},
             "left: lock FLOCK WRITE of process 7 on '/w/lock'",
+        ),
+        (
+            {"zfs": ZfsLedger(entries={"p/a@s": Entry("snapshot", "1")})},
+            "left: snapshot p/a@s",
         ),
         ({"taint": 512}, "kernel: taint flags changed from 0 to 512"),
     ],

@@ -52,6 +52,21 @@ def failing(**changes):
     return case(verdict="failed", message=HOSTILE, evidence=evidence, **changes)
 
 
+@pytest.mark.parametrize(
+    ("vdev", "said"),
+    [
+        ("", "2.3.9"),
+        ("disk", "2.3.9, a pool on a disk"),
+        ("file", "2.3.9, a pool on a sparse file"),
+    ],
+)
+def test_the_version_of_zfs_is_told_where_there_is_one(vdev, said):
+    run = results(case())
+    assert "ZFS" not in report._facts(run)
+    target = run.target.model_copy(update={"zfs_version": "2.3.9", "zfs_vdev": vdev})
+    assert report._facts(run.model_copy(update={"target": target}))["ZFS"] == said
+
+
 def test_what_a_subject_says_is_text_and_never_markup(tmp_path):
     shown = page(tmp_path, results(failing(), case("WHT-002", requirement=HOSTILE)))
     assert shown.scripts == 1
