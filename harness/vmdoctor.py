@@ -7,6 +7,7 @@ that changes the machine: Debian packages by apt, and the daemons, by systemd or
 
 from __future__ import annotations
 
+import grp
 import os
 import shutil
 import tempfile
@@ -36,6 +37,11 @@ PLUGIN: Final = "vagrant-libvirt"
 _ASK: Final = 60.0
 _APT: Final = 1800.0
 _SYSTEMD: Final = Path("/run/systemd/system")
+#: Whose work it is to set the modes of devices, where it runs.
+_UDEV: Final = Path("/run/udev/control")
+#: What QEMU's user belongs to, and may do with /dev/kvm, by Debian's udev rules.
+_GROUP: Final = "kvm"
+_MODE: Final = 0o660
 
 
 def examine() -> list[Finding]:
@@ -54,7 +60,8 @@ def missing_packages() -> list[str]:
 def install(told: Callable[[str], None]) -> None:
     """Install the missing Debian packages, and start libvirt's daemons unless they answer.
 
-    Raises TargetError when that cannot be done here; what was done until then stays.
+    Where there is no udev, /dev/kvm gets the owner and mode that it would give it. Raises
+    TargetError when something cannot be done here; what was done until then stays.
     """
     lacks = missing_packages()
     if (lacks or not _answers()) and os.geteuid() != 0:
@@ -68,10 +75,30 @@ def install(told: Callable[[str], None]) -> None:
         tool.run([*words, "update"], timeout=_APT, env=environment).good()
         words += ["install", "-y", "--no-install-recommends", *lacks]
         tool.run(words, timeout=_APT, env=environment).good()
+    if _shut_out():
+        told(f"chgrp {_GROUP} {acceleration.DEVICE}")
+        shutil.chown(acceleration.DEVICE, group=_GROUP)
+        acceleration.DEVICE.chmod(_MODE)
     if not _answers():
         told("starting virtlogd and libvirtd")
         _start_daemons()
         virsh.version()
+
+
+def _shut_out() -> bool:
+    """Whether QEMU's user may not open a /dev/kvm that is there, for want of udev.
+
+    libvirt then finds that what it knows of QEMU does not hold, and finds all of it out again, for
+    seconds, at every question (virQEMUCapsIsValid in its qemu_capabilities.c).
+    """
+    if os.geteuid() != 0 or _UDEV.exists():
+        return False
+    try:
+        found = acceleration.DEVICE.stat()
+        group = grp.getgrnam(_GROUP).gr_gid
+    except (FileNotFoundError, KeyError):
+        return False
+    return found.st_gid != group or found.st_mode & _MODE != _MODE
 
 
 def _start_daemons() -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,6 +41,8 @@ def host(monkeypatch, tmp_path):
     monkeypatch.setattr(vmdoctor.os, "geteuid", lambda: 0)
     monkeypatch.setattr(finding.os, "geteuid", lambda: 0)
     monkeypatch.setattr(vmdoctor, "_SYSTEMD", tmp_path / "no-systemd")
+    monkeypatch.setattr(vmdoctor, "_UDEV", tmp_path / "no-udev")
+    monkeypatch.setattr(vmdoctor.acceleration, "DEVICE", tmp_path / "no-kvm")
     return toy
 
 
@@ -147,3 +150,30 @@ def test_another_distribution_is_told_what_it_needs(host):
     host.programs -= {"mke2fs", "apt-get"}
     with pytest.raises(TargetError, match="only Debian's packages are known here: e2fsprogs"):
         vmdoctor.install(lambda _: None)
+
+
+@pytest.fixture
+def device(host, tmp_path, monkeypatch):
+    assert host
+    device = tmp_path / "kvm"
+    device.touch(mode=0o600)
+    monkeypatch.setattr(vmdoctor.acceleration, "DEVICE", device)
+    group = SimpleNamespace(gr_gid=device.stat().st_gid)
+    monkeypatch.setattr(vmdoctor.grp, "getgrnam", {"kvm": group}.__getitem__)
+    monkeypatch.setattr(vmdoctor.shutil, "chown", lambda *_, **__: None)
+    return device
+
+
+def test_without_udev_qemu_is_let_at_the_kvm_device(device):
+    told = []
+    vmdoctor.install(told.append)
+    assert told == [f"chgrp kvm {device}"]
+    assert device.stat().st_mode & 0o777 == 0o660
+    vmdoctor.install(told.append)
+    assert len(told) == 1
+
+
+def test_the_kvm_device_is_udevs_where_that_runs(device, tmp_path, monkeypatch):
+    monkeypatch.setattr(vmdoctor, "_UDEV", tmp_path)
+    vmdoctor.install(pytest.fail)
+    assert device.stat().st_mode & 0o777 == 0o600
