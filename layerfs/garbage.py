@@ -13,7 +13,7 @@ from layerfs import check
 from layerfs.errors import LayerFSError
 from layerfs.opening import Parts
 from layerfs.ordering import dependents_first, edges_of
-from layerfs.removing import forget, refuse_kept
+from layerfs.removing import forget, release
 from layerfs.reports import GarbageReport, ItemError
 from layerfs.viewstate import drop_stale, is_live
 
@@ -72,7 +72,7 @@ def _kept(parts: Parts, layers: list[tuple[str, str]]) -> dict[str, LayerFSError
     kept: dict[str, LayerFSError] = {}
     for digest, diff_id in layers:
         try:
-            refuse_kept(parts, digest, diff_id)
+            release(parts, digest, diff_id)
         except LayerFSError as error:
             kept[digest] = error
     return kept

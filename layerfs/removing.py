@@ -40,7 +40,7 @@ def remove(parts: Parts, digest: str) -> bool:
                     digest=digest,
                     holder=holder,
                 )
-            refuse_kept(parts, digest, layer.diff_id)
+            release(parts, digest, layer.diff_id)
             errors = forget(parts, operation, [(digest, layer.diff_id)])
         if errors:
             raise errors[digest]
@@ -63,10 +63,10 @@ def _holder(parts: Parts, digest: str) -> tuple[str, str] | None:
     return None
 
 
-def refuse_kept(parts: Parts, digest: str, diff_id: str) -> None:
-    """Raise if somebody outside of the store keeps what is the layer's alone; see the backend."""
+def release(parts: Parts, digest: str, diff_id: str) -> None:
+    """Let go of what was made of a layer, if that is the layer's alone; raises as the backend."""
     if parts.meta.layers_of(diff_id) == (digest,):
-        parts.backend.refuse_kept(diff_id)
+        parts.backend.release(diff_id)
 
 
 def forget(

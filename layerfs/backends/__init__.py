@@ -100,16 +100,17 @@ class LayerStorage(Protocol):
         untouched, and remains the caller's to remove.
         """
 
-    def refuse_kept(self, diff_id: str) -> None:
-        """Raise if somebody else than views of this store keeps the layer from being taken away.
+    def release(self, diff_id: str) -> None:
+        """Let go of what was made of the layer, and can be made again, before it is removed.
 
-        ZFSDatasetDestroyFailedError, whose ``holder`` is the snapshot, clone, hold or mount.
+        ZFSDatasetDestroyFailedError, and nothing was changed: somebody else keeps it; ``holder`` is
+        the snapshot, clone, hold or mount.
         """
 
     def discard(self, diff_id: str, trash: Path) -> None:
         """Take the layer away; what can be renamed goes into ``trash``, a directory of this store.
 
-        None is fine. Somebody keeps it: as ``refuse_kept``, and nothing was changed.
+        None is fine. What was made of it goes as well: raises as ``release``.
         """
 
     def enumerate(self) -> Iterator[str]:

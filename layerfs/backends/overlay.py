@@ -128,8 +128,8 @@ class OverlayBackend:
             raise from_os_error(error, "publishing layer", self._place(diff_id)) from error
         return new
 
-    def refuse_kept(self, diff_id: str) -> None:
-        """See ``LayerStorage.refuse_kept``; nobody else has to do with directories of a store."""
+    def release(self, diff_id: str) -> None:
+        """See ``LayerStorage.release``; nothing is made of a layer but views."""
 
     def discard(self, diff_id: str, trash: Path) -> None:
         """See ``LayerStorage.discard``."""

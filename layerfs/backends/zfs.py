@@ -39,7 +39,7 @@ from layerfs.zfs import ZfsFailure, refusal
 
 if TYPE_CHECKING:
     from layerfs.tarstream import TarReader
-    from layerfs.zfs import Facts, Obstacle, Zfs
+    from layerfs.zfs import Obstacle, Zfs
 
 #: ZFS takes chains of any length; a stack is to fit the other backend as well.
 FEATURES: Final = Features(
@@ -88,38 +88,32 @@ class ZfsBackend(ZfsViews):
         """See ``LayerStorage.publish``."""
         return True
 
-    def refuse_kept(self, diff_id: str) -> None:
-        """See ``LayerStorage.refuse_kept``."""
-        names = [self.trees.place(one.chain_id) for one in self.chains.with_layer(diff_id)]
-        for name in names:
-            try:
-                facts = self.zfs.facts_of(name)
-            except ZfsFailure as error:
-                if error.errno != errno.ENOENT:
-                    raise refusal(error) from error
-                continue
-            for holder, what in _foreign(facts, frozenset(names)):
-                raise _kept(diff_id, holder, what)
-
-    def discard(self, diff_id: str, trash: Path) -> None:
-        """See ``LayerStorage.discard``: all chains in which the layer has any place go at once."""
-        if not trash.is_dir():
-            raise PathError(f"{os.fspath(trash)!r} is no directory", path=trash)
+    def release(self, diff_id: str) -> None:
+        """See ``LayerStorage.release``: all chains in which the layer has any place go at once."""
         doomed = self.chains.with_layer(diff_id)
         if not doomed:
             return
         # One that was replaced is somebody else's: it stays, and is only forgotten.
-        ours = [one for one in doomed if self.trees.is_whole(one)]
+        ours = [self.trees.place(one.chain_id) for one in doomed if self.trees.is_whole(one)]
         try:
-            in_the_way = self.zfs.remove(
-                [self.trees.place(one.chain_id) for one in ours], snapshot=SNAPSHOT
-            )
+            in_the_way = self.zfs.remove(ours, snapshot=SNAPSHOT) if ours else []
         except ZfsFailure as error:
             raise refusal(error) from error
         for one in in_the_way:
-            raise _kept(diff_id, holder_of(one), one.what)
+            raise ZFSDatasetDestroyFailedError(
+                f"the datasets of layer {diff_id} cannot be destroyed: {one.what} is not this "
+                "store's; remove that first",
+                digest=diff_id,
+                holder=holder_of(one),
+            )
         with self.chains.transaction():
             self.chains.forget(one.chain_id for one in doomed)
+
+    def discard(self, diff_id: str, trash: Path) -> None:
+        """See ``LayerStorage.discard``; the layer has nothing of its own here."""
+        if not trash.is_dir():
+            raise PathError(f"{os.fspath(trash)!r} is no directory", path=trash)
+        self.release(diff_id)
 
     def enumerate(self) -> Iterator[str]:
         """See ``LayerStorage.enumerate``; layers have no trees of their own here."""
@@ -219,32 +213,6 @@ class ZfsBackend(ZfsViews):
                 after = opened.enter_context(self.trees.tree(snapshot))
                 problems += unreadable(before, after)
         return sorted(set(problems))
-
-
-def _foreign(facts: Facts, ours: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Tell what somebody else has made of a chain's dataset: its name, and what it is.
-
-    ``ours`` are the datasets of chains.
-    """
-    for child in facts.children:
-        yield child, f"dataset {child}"
-    for snapshot in facts.snapshots:
-        if snapshot.name != f"{facts.name}@{SNAPSHOT}":
-            yield snapshot.name, f"snapshot {snapshot.name}"
-        for tag in snapshot.holds:
-            yield f"{snapshot.name} {tag}", f"hold {tag} on {snapshot.name}"
-        for clone in snapshot.clones:
-            if clone not in ours:
-                yield clone, f"clone {clone}"
-
-
-def _kept(diff_id: str, holder: str, what: str) -> ZFSDatasetDestroyFailedError:
-    return ZFSDatasetDestroyFailedError(
-        f"the datasets of layer {diff_id} cannot be destroyed: {what} is not this store's; remove "
-        "that first",
-        digest=diff_id,
-        holder=holder,
-    )
 
 
 def holder_of(obstacle: Obstacle) -> str:
