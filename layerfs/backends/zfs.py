@@ -23,7 +23,6 @@ Sources: zfs-clone(8), zfs-snapshot(8), zfsprops(7), zfsconcepts(7).
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Mapping
 from typing import Final
 
@@ -38,11 +39,11 @@ class Command(Operations):
 
     @classmethod
     def open(cls) -> Command:
-        """Find the command. OSError: there is none, or no /dev/zfs, without which it is useless."""
+        """Find the command. OSError: there is none, or /dev/zfs cannot be opened."""
         path = process.find("zfs")
         if path is None:
             raise FileNotFoundError(errno.ENOENT, "no such command in PATH", "zfs")
-        os.stat("/dev/zfs")
+        os.close(os.open("/dev/zfs", os.O_RDWR | os.O_CLOEXEC))
         return cls(path)
 
     def _create(self, dataset: str, properties: Mapping[str, Setting]) -> None:
@@ -142,7 +143,7 @@ def _options(properties: Mapping[str, Setting]) -> list[str]:
 
 def _check(done: process.Done, operation: str, name: str) -> None:
     if done.status < 0:
-        number = errno.EPIPE if done.status == -13 else errno.EINTR
+        number = errno.EPIPE if done.status == -signal.SIGPIPE else errno.EINTR
         text = f"the zfs command was ended by signal {-done.status}"
         raise ZfsFailure(number, operation=operation, name=name, text=text)
     if done.status:

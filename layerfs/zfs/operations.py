@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from layerfs.errors import ValidationError
-from layerfs.zfs import names, programs
+from layerfs.zfs import answers, names, programs
 from layerfs.zfs.failure import ZfsFailure
 from layerfs.zfs.mounted import is_mounted
 from layerfs.zfs.properties import (
@@ -104,7 +104,7 @@ class Operations(ABC):
         pool = names.one_pool([names.inner(name) for name in datasets])
         arguments = [names.component(snapshot), *datasets]
         answer = self._change(pool, programs.REMOVE, arguments, "remove", datasets[0])
-        return programs.read_obstacles(answer)
+        return answers.obstacles(answer)
 
     def send(self, snapshot: str, fd: int, from_: str | None = None) -> None:
         """Write a stream of a snapshot."""
@@ -152,7 +152,7 @@ class Operations(ABC):
         asked = [one for one in wanted if one != "mounted"]
         arguments = [names.any_name(name), *asked]
         answer = self._read(names.pool_of(name), programs.PROPERTIES, arguments, "get", name)
-        found = programs.read_properties(answer, name, asked)
+        found = answers.properties(answer, name, asked)
         if "mounted" in wanted and "@" not in name:
             # The kernel tells it to no program: it is a fact of this mount namespace.
             found["mounted"] = Property("yes" if is_mounted(name) else "no", "-")
@@ -162,22 +162,24 @@ class Operations(ABC):
         """List the filesystems directly below a dataset."""
         names.dataset(dataset)
         parts = 1
-        while True:
+        while parts <= programs.MOST_PAGES:
             rows: list[Row] = []
             for part in range(parts):
                 answer = self._children(dataset, parts, part)
-                count = programs.too_many(answer)
+                count = answers.too_many(answer)
                 if count is not None:
                     parts = max(parts * 2, -(-count // (programs.PAGE_ROWS // 2)))
                     break
-                rows += programs.read_children(answer, dataset)
+                rows += answers.children(answer, dataset)
             else:
-                return sorted(rows)
+                return sorted(rows, key=lambda row: row.name)
+        text = f"more than {programs.MOST_PAGES} pages of {programs.PAGE_ROWS} are too many"
+        raise ZfsFailure(errno.EOVERFLOW, operation="list", name=dataset, text=text)
 
     def facts_of(self, dataset: str) -> Facts:
         """Find out what keeps a dataset."""
         pool = names.pool_of(names.dataset(dataset))
-        return programs.read_facts(self._read(pool, programs.FACTS, [dataset], "list", dataset))
+        return answers.facts(self._read(pool, programs.FACTS, [dataset], "list", dataset))
 
     def pool_features(self, pool: str) -> PoolFeatures:
         """Find out what a pool can do."""
@@ -218,9 +220,9 @@ class Operations(ABC):
             raise ZfsFailure(
                 failure.errno, operation=operation, name=name, text=failure.text
             ) from failure
-        refused = programs.refused(answer)
-        if refused is not None:
-            raise ZfsFailure(refused[0], operation=operation, name=refused[1])
+        refusal = answers.refusal(answer)
+        if refusal is not None:
+            raise ZfsFailure(refusal[0], operation=operation, name=refusal[1])
         return answer
 
     def _concerning(self, failure: ZfsFailure, *needed: str) -> ZfsFailure:

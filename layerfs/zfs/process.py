@@ -63,7 +63,10 @@ def run(
             path,
             [path, *arguments],
             {"LC_ALL": "C", "PATH": os.pathsep.join([*os.get_exec_path(), *_ALSO])},
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies)],
+            file_actions=[
+                *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies)),
+                *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable()),
+            ],
             setpgroup=0,
             setsigmask=[],
             setsigdef=[signal.SIGPIPE],
@@ -153,6 +156,18 @@ class _Child:
     def _reap(self) -> None:
         self._ended = True
         self.status = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+
+def _inheritable() -> list[int]:
+    """Return the descriptors that a new process would get: none but what others have left so."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+        except OSError:  # the listing's own, closed by now
+            continue
+    return found
 
 
 def _readable(fds: list[int], deadline: float) -> list[int]:

@@ -1,4 +1,4 @@
-r"""Channel programs (zfs-program(8)), and how to read what they return. Nothing is run here.
+r"""The channel programs (zfs-program(8)), as text. `layerfs.zfs.answers` reads what they return.
 
 Both ways to ZFS run the same programs. The arguments are strings, ``argv``, all that the command
 can pass. The answer is one string of printable ASCII without quotes or backslashes, so that the
@@ -16,11 +16,7 @@ well: programs are short, and answers compact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Final
-
-from layerfs.zfs.properties import printed
-from layerfs.zfs.records import Facts, Obstacle, Property, Row, SnapshotFacts, SnapshotRow
 
 #: The most that the module allows (zfs-program(8)); its own defaults are a tenth.
 INSTRUCTIONS: Final = 100_000_000
@@ -28,6 +24,7 @@ MEMORY: Final = 100 * 1024 * 1024
 #: A page of a listing: what one program returns at most, and holds the pool's configuration for.
 PAGE_ROWS: Final = 2000
 PAGE_BYTES: Final = 4 * 1024 * 1024
+MOST_PAGES: Final = 4096
 
 # No %w: to the kernel's isalnum(), letters of Latin-1 are some too.
 _PRELUDE: Final = r"""
@@ -134,7 +131,7 @@ local n,m,z=0,0,0
 local function mine(c)
 if parts==1 then return true end
 local h=0
-for _,b in ipairs{c:byte(-8,-1)} do h=(h*31+b)%65521 end
+for _,b in ipairs{c:byte(#d+2,-1)} do h=(h*31+b)%65521 end
 return h%parts==part
 end
 for c in zfs.list.children(d) do
@@ -252,120 +249,3 @@ end
 return ""
 """
 )
-
-
-def refused(answer: str) -> tuple[int, str] | None:
-    """Return the errno and the name of a refusal; None when the answer is none."""
-    if not answer.startswith("!"):
-        return None
-    number, name = _fields(answer[1:])
-    return int(number or 0), name or ""
-
-
-def too_many(answer: str) -> int | None:
-    """Return the number of children when they do not fit into one page; otherwise None."""
-    return int(answer[1:]) if answer.startswith("+") else None
-
-
-def read_properties(
-    answer: str, name: str, properties: Iterable[str]
-) -> dict[str, Property | None]:
-    """Return what PROPERTIES found out of ``name``; None for what it has not."""
-    found: dict[str, Property | None] = {}
-    for one, (value, *rest) in zip(properties, _rows(answer), strict=True):
-        source = rest[0] if rest else None
-        found[one] = None if value is None else Property(printed(one, value), _source(source, name))
-    return found
-
-
-def read_children(answer: str, parent: str) -> list[Row]:
-    """Return what CHILDREN found below ``parent``."""
-    rows: list[Row] = []
-    for kind, *fields in _rows(answer):
-        texts = [one or "" for one in fields]
-        if kind == "d":
-            name = f"{parent}/{texts[0]}"
-            rows.append(Row(name, _unsigned(texts[1]), fields[2], {}, ()))
-        elif kind == "p":
-            source = _source(fields[2], rows[-1].name)
-            rows[-1].properties[texts[0]] = Property(texts[1], source)
-        elif kind == "s":
-            snapshot = SnapshotRow(
-                f"{rows[-1].name}@{texts[0]}", _unsigned(texts[1]), int(texts[2]), ()
-            )
-            rows[-1] = rows[-1]._replace(snapshots=(*rows[-1].snapshots, snapshot))
-        else:
-            *older, newest = rows[-1].snapshots
-            newest = newest._replace(clones=(*newest.clones, texts[0]))
-            rows[-1] = rows[-1]._replace(snapshots=(*older, newest))
-    return rows
-
-
-def read_facts(answer: str) -> Facts:
-    """Return what FACTS found out."""
-    (_, name, guid, origin), *rest = _rows(answer)
-    children: list[str] = []
-    snapshots: list[tuple[int, SnapshotFacts]] = []
-    clones: list[str] = []
-    for kind, *fields in rest:
-        texts = [one or "" for one in fields]
-        if kind == "k":
-            children.append(texts[0])
-        elif kind == "s":
-            clones = []
-            snapshots.append((int(texts[2]), SnapshotFacts(texts[0], _unsigned(texts[1]), (), {})))
-        elif kind == "c":
-            clones.append(texts[0])
-            age, newest = snapshots[-1]
-            snapshots[-1] = age, newest._replace(clones=tuple(clones))
-        else:
-            snapshots[-1][1].holds[texts[0]] = int(texts[1])
-    ordered = tuple(one for _, one in sorted(snapshots, key=lambda pair: pair[0]))
-    return Facts(name or "", _unsigned(guid or "0"), origin, tuple(children), ordered)
-
-
-def read_obstacles(answer: str) -> list[Obstacle]:
-    """Return who is in the way, by REMOVE."""
-    found = []
-    for name, kind, who, *where in _rows(answer):
-        what = f"{kind} {who}"
-        if kind == "busy":
-            what = f"{who} is busy (mounted, or being sent or received)"
-        elif where:
-            what = f"{kind} {who} on {where[0]}"
-        found.append(Obstacle(name or "", what))
-    return found
-
-
-def _rows(answer: str) -> Iterator[list[str | None]]:
-    if answer:
-        yield from map(_fields, answer.split(";"))
-
-
-def _fields(row: str) -> list[str | None]:
-    return [None if field == "~" else _plain(field) for field in row.split(" ")]
-
-
-def _plain(field: str) -> str:
-    if "%" not in field:
-        return field
-    start, *escapes = field.encode("ascii").split(b"%")
-    raw = start + b"".join(bytes([int(one[:2], 16)]) + one[2:] for one in escapes)
-    return raw.decode(errors="surrogateescape")
-
-
-def _unsigned(number: str) -> int:
-    return int(number) % (1 << 64)
-
-
-def _source(setpoint: str | None, name: str) -> str:
-    """Say where a property comes from, in the words of ``zfs get``."""
-    if setpoint is None:
-        return "-"
-    if setpoint == name:
-        return "local"
-    if setpoint == "$recvd":  # ZPROP_SOURCE_VAL_RECVD of sys/fs/zfs.h
-        return "received"
-    if setpoint in {"default", "temporary"}:
-        return setpoint
-    return f"inherited from {setpoint}"

@@ -26,12 +26,10 @@ _NUMBERS: Final = (
     ("checksum mismatch or incomplete stream", ECKSUM),
     ("checksum mismatch", ECKSUM),
     ("incomplete stream", ZFS_ERR_STREAM_TRUNCATED),
-    ("partially received", ECKSUM),
-    ("large block", ZFS_ERR_STREAM_LARGE_BLOCK_MISMATCH),
+    ("to match previous receive", ZFS_ERR_STREAM_LARGE_BLOCK_MISMATCH),
     ("has been modified since most recent snapshot", errno.ETXTBSY),
     ("most recent snapshot of", errno.ENODEV),
     ("not an earlier snapshot from the same fs", errno.EXDEV),
-    ("incremental source", errno.EXDEV),
     ("source and target pools differ", errno.EXDEV),
     ("must be within same pool", errno.EXDEV),
     ("multiple snapshots of same fs not allowed", errno.EXDEV),
@@ -41,6 +39,7 @@ _NUMBERS: Final = (
     ("no such parent", errno.ENOENT),
     ("does not exist", errno.ENOENT),
     ("no such pool", errno.ENOENT),
+    ("incremental source", errno.EXDEV),
     ("dependent clones", errno.EEXIST),
     ("already exists", errno.EEXIST),
     ("destination '", errno.EEXIST),
@@ -78,8 +77,9 @@ _NUMBERS: Final = (
 
 def number(errors: str) -> int:
     """Return what the kernel said; EPROTO for a text that is not known here."""
+    text = " ".join(errors.split())  # libzfs breaks its lines
     for words, found in _NUMBERS:
-        if words in errors:
+        if words in text:
             return found
     return errno.EPROTO
 

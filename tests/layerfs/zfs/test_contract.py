@@ -1,8 +1,8 @@
 """What ZFS is asked for and how it answers, on a real pool, by both ways: they must be alike.
 
-Run by pytest, or on a machine without it: ``python3 -m unittest -v tests/layerfs/zfs/test_contract.py``
-from the root of the repository. Needs root, ZFS, and 500 MB for sparse files in TMPDIR. The pool is
-its own: ``zfslib-`` and the process's number.
+Run by pytest, or on a machine without it, from the root of the repository:
+``python3 -m unittest -v tests/layerfs/zfs/test_contract.py``. Needs root, ZFS, and 200 MB in TMPDIR
+for sparse files. The pools are its own: ``zfslib-`` and the process's number.
 """
 
 import contextlib
@@ -31,6 +31,11 @@ def command(*arguments):
     return done.stdout
 
 
+def open_version():
+    text = Path("/sys/module/zfs/version").read_text()
+    return tuple(int(part) for part in text.split("-")[0].split(".")[:2])
+
+
 def setUpModule():
     if not os.path.exists("/dev/zfs") or os.geteuid():
         raise unittest.SkipTest("the contract with ZFS needs root and /dev/zfs")
@@ -46,15 +51,16 @@ def setUpModule():
 
 @contextlib.contextmanager
 def fails(number, name, operation):
-    """The block must fail so, and by both ways alike."""
+    """The block must fail so, by both ways alike."""
+    failed = None
     try:
         yield
     except ZfsFailure as failure:
-        told = failure.errno, failure.name, failure.operation
-        assert told == (number, name, operation), (told, failure.text)
-        assert "\n" not in str(failure)
-        return
-    raise AssertionError(f"it did not fail with {errno.errorcode.get(number, number)}")
+        failed = failure
+    assert failed is not None, f"it did not fail with {errno.errorcode.get(number, number)}"
+    told = failed.errno, failed.name, failed.operation
+    assert told == (number, name, operation), (told, failed.text)
+    assert "\n" not in str(failed)
 
 
 class Contract:
@@ -65,8 +71,7 @@ class Contract:
     def setUp(self):
         self.zfs = open_zfs(self.way)
         self.top = f"{POOL}/{self.way[:3]}-{self._testMethodName}"[:100]
-        self.zfs.create(self.top)
-        self.addCleanup(command, "zfs", "destroy", "-R", self.top)
+        self.zfs.create(self.top, {"mountpoint": "legacy"})
         folder = tempfile.TemporaryDirectory(prefix="zfslib-")
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
@@ -113,10 +118,10 @@ class DatasetsContract(Contract):
     def test_a_filesystem_gets_its_properties_and_is_not_mounted(self):
         given = {
             "acltype": "posix", "atime": "off", "compression": "zstd", "devices": "off",
-            "dnodesize": "auto", "exec": "on", "layerfs:text": 'ü "q" \\ ; %\n\t~', "layerfs:no": "",
-            "mountpoint": "/nowhere", "quota": "100M", "readonly": "on", "recordsize": "64K",
-            "refquota": "none", "relatime": "on", "setuid": "off", "snapdir": "visible",
-            "sync": "disabled", "xattr": "dir",
+            "dnodesize": "auto", "exec": "on", "layerfs:text": 'ü "q" \\ ; %\n\t~',
+            "layerfs:no": "", "mountpoint": "/nowhere", "quota": "100M", "readonly": "on",
+            "recordsize": "64K", "refquota": "none", "relatime": "on", "setuid": "off",
+            "snapdir": "visible", "sync": "disabled", "xattr": "dir",
         }  # fmt: skip
         self.zfs.create(self.below("a"), given)
         found = self.zfs.properties(self.below("a"), [*given, "canmount", "mounted", "type"])
@@ -129,13 +134,15 @@ class DatasetsContract(Contract):
         assert {one.source for one in found.values()} == {"local", "-"}
 
     def test_every_value_that_may_be_set_is_what_the_kernel_makes_of_it(self):
-        for name, indexes in properties._INDEXES.items():
-            for number, value in enumerate(indexes):
-                dataset = self.below(f"{name}-{number}")
-                self.zfs.create(dataset, {name: value})
-                printed = command("zfs", "get", "-Hp", "-o", "value", name, dataset).strip()
-                alike = {"sa": {"sa", "on"}, "dir": {"dir", "on"}}.get(value, {value})
-                assert printed in alike, (name, value, printed)
+        for number in range(max(map(len, properties._INDEXES.values()))):
+            values = {name: [*of][number % len(of)] for name, of in properties._INDEXES.items()}
+            dataset = self.below(str(number))
+            self.zfs.create(dataset, values)
+            listed = ("zfs", "get", "-Hp", "-o", "value", ",".join(values), dataset)
+            printed = dict(zip(values, command(*listed).splitlines(), strict=True))
+            if printed["xattr"] == "on":  # of the two, the one that this version means by it
+                printed["xattr"] = "sa" if open_version() >= (2, 2) else "dir"
+            assert printed == values
 
     def test_a_filesystem_that_is_there_is_not_made_again(self):
         with fails(errno.EEXIST, self.top, "create"):
@@ -174,7 +181,7 @@ class DatasetsContract(Contract):
             self.zfs.clone(self.below("a@layer"), f"{OTHER}/c")
 
     def test_a_mounted_filesystem_is_renamed_and_stays_mounted(self):
-        self.zfs.create(self.below("a"), {"mountpoint": "legacy"})
+        self.zfs.create(self.below("a"))
         with self.mounted(self.below("a")):
             self.zfs.rename(self.below("a"), self.below("b"))
             assert self.zfs.properties(self.below("b"), ["mounted"])["mounted"].value == "yes"
@@ -297,7 +304,7 @@ class RemovalContract(Contract):
             self.zfs.destroy(self.below("b"))
         with fails(errno.ENOENT, self.below("no"), "destroy"):
             self.zfs.destroy(self.below("no"))
-        self.zfs.create(self.below("m"), {"mountpoint": "legacy"})
+        self.zfs.create(self.below("m"))
         with self.mounted(self.below("m")), fails(errno.EBUSY, self.below("m"), "destroy"):
             self.zfs.destroy(self.below("m"))
         self.zfs.destroy(self.below("m"))
@@ -382,7 +389,7 @@ class RemovalContract(Contract):
 class StreamsContract(Contract):
     def setUp(self):
         super().setUp()
-        self.zfs.create(self.below("a"), {"mountpoint": "legacy"})
+        self.zfs.create(self.below("a"))
         self.filled(self.below("a"), 300_000)
         self.zfs.snapshot([self.below("a@s")])
         self.stream = self.sent(self.folder / "stream", self.below("a@s"))
@@ -398,7 +405,7 @@ class StreamsContract(Contract):
         assert guids[0] == guids[1]
 
     def test_a_stream_of_a_clone_needs_its_origin(self):
-        self.zfs.clone(self.below("a@s"), self.below("c"), {"mountpoint": "legacy"})
+        self.zfs.clone(self.below("a@s"), self.below("c"))
         self.filled(self.below("c"), 100_000)
         self.zfs.snapshot([self.below("c@s")])
         stream = self.sent(self.folder / "more", self.below("c@s"), self.below("a@s"))
@@ -523,11 +530,11 @@ class ReadingContract(Contract):
         assert second.properties["layerfs:b"] == ("ü b", "local")
 
     def test_a_listing_of_many_pages_is_whole(self):
-        names = {f"{number:x}-{'0123456789'[number % 10] * 9}" for number in range(40)}
+        names = {f"{number:x}-{'0123456789'[number % 10] * 9}" for number in range(16)}
         for name in names:
             self.zfs.create(self.below(name))
         whole = self.zfs.children(self.top)
-        rows, programs.PAGE_ROWS = programs.PAGE_ROWS, 6
+        rows, programs.PAGE_ROWS = programs.PAGE_ROWS, 4
         try:
             assert self.zfs.children(self.top) == whole
         finally:
@@ -540,7 +547,6 @@ class ReadingContract(Contract):
         self.layer("c", "a")
         self.zfs.create(self.below("a", "child"))
         command("zfs", "hold", "tag of another", self.below("a@later"))
-        self.addCleanup(command, "zfs", "release", "tag of another", self.below("a@later"))
         facts = self.zfs.facts_of(self.below("a"))
         assert facts.children == (self.below("a", "child"),)
         first, second = facts.snapshots
