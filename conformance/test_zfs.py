@@ -18,15 +18,16 @@ def of_zfs(id_, source, **more):
 
 
 @of_zfs("ZFS-001", "PROTOCOL.md, 2: all that the store keeps on ZFS lies at or below that dataset")
-def test_a_stores_datasets_are_at_or_below_its_own(subject, host):
+def test_a_stores_datasets_are_at_or_below_its_own(subject_at, host):
     """All that a store makes in the pool, while it works, is its dataset or below that."""
+    before = host.ledger().zfs.entries.keys()
+    subject = subject_at("store")
     assert host.zfs.exists(subject.dataset)
-    before = host.ledger().zfs.entries
     with subject.stacked(A, B) as root:
         assert host.tree(root) == model.apply(A, B)
-        new = host.ledger().zfs.entries.keys() - before.keys()
+        new = host.ledger().zfs.entries.keys() - before
         assert {name for name in new if not below(name, subject.dataset)} == set()
-    new = host.ledger().zfs.entries.keys() - before.keys()
+    new = host.ledger().zfs.entries.keys() - before
     assert {name for name in new if not below(name, subject.dataset)} == set()
 
 

@@ -118,18 +118,21 @@ class Host:
         """Return everything that exists, with the files below ``roots`` (else of the workdir).
 
         The harness's own processes are no part of it; ``descriptors_of`` names processes whose
-        descriptors are wanted.
+        descriptors are wanted. Raises ObserverError also when the host refuses.
         """
         own_namespace = self.remote.facts.get("pid_namespace", True)
-        told = self._ask(
-            "ledger",
-            timeout=timeout,
-            roots=roots or (self.workdir,),
-            ignore=sorted(self.remote.pids()),
-            own_descendants_only=not own_namespace,
-            descriptors_of=descriptors_of,
-            zfs=self._direct,
-        )
+        try:
+            told = self._ask(
+                "ledger",
+                timeout=timeout,
+                roots=roots or (self.workdir,),
+                ignore=sorted(self.remote.pids()),
+                own_descendants_only=not own_namespace,
+                descriptors_of=descriptors_of,
+                zfs=self._direct,
+            )
+        except OSError as error:  # a pool that hangs, mostly
+            raise ObserverError(f"the ledger cannot be taken: {error.strerror}") from None
         return Ledger.parse(told)
 
     def mounts(self) -> list[Mount]:

@@ -178,6 +178,7 @@ class Observer:
         in a property of it.
         """
         directory = os.path.dirname(workdir)
+        pools.reimport(pools.SERIALS[0])
         for name in pools.find(pools.STANDING):
             told = zfstool.run("zfs", "get", "-H", "-o", "value", _FACTS, name)
             found: dict[str, Any] = json.loads(told)

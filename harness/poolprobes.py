@@ -13,7 +13,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from harness import kernel, probes, zfstool
@@ -60,7 +60,7 @@ def _dataset(pool: str, workdir: str) -> Iterator[str]:
             zfstool.run("zfs", "destroy", "-r", dataset)
 
 
-def _can(place: str, action: Any) -> bool:
+def _can(place: str, action: Callable[[str], object]) -> bool:
     """Whether ``action`` succeeds; it is given a path in an empty directory of its own."""
     with probes.scratch_directory(place) as scratch:
         try:
@@ -70,11 +70,11 @@ def _can(place: str, action: Any) -> bool:
     return True
 
 
-def _attempt(place: str, action: Any) -> str:
+def _attempt(place: str, action: Callable[[str], str]) -> str:
     """Return what ``action``, given a new directory, says of itself, or what refuses it."""
     os.mkdir(place)
     try:
-        return str(action(place))
+        return action(place)
     except OSError as error:
         path = os.fsdecode(error.filename) if error.filename else ""
         return f"{path.replace(f'{place}/', '') or 'overlay'}: {error.strerror}"

@@ -36,6 +36,8 @@ SIZE: Final = 2 << 30
 #: zpoolprops(7): a comment is printable, and at most this long.
 _COMMENT: Final = 32
 _FILES: Final = "pools"
+#: Seconds; less than :data:`harness.site.TIMEOUT`, in which all of a target has to go.
+_DESTROY: Final = 25.0
 
 
 def refusal() -> str:
@@ -156,17 +158,33 @@ def _create_on_disk(name: str, mark: str, disk: str) -> bool:
 def _forget_exported(disk: str) -> bool:
     """Clear the label of a pool of ours that nobody needs any more; False when it is none."""
     partition = _first_partition(disk)
-    try:
-        told = zfstool.run("zpool", "import", "-d", partition)
-    except OSError:  # there is none
-        return False
-    names = re.findall(r"^\s*pool: (.*)$", told, re.MULTILINE)
-    marks = re.findall(r"^\s*comment: (.*)$", told, re.MULTILINE)
-    ours = len(names) == len(marks) == 1 and NAME.fullmatch(names[0]) is not None
-    if not ours or os.path.isdir(marks[0]):
+    _, mark = _label(partition)
+    if not mark or mark == STANDING or os.path.isdir(mark):
         return False
     zfstool.run("zpool", "labelclear", "-f", partition)
     return True
+
+
+def reimport(serial: str) -> None:
+    """Import the machine's own pool, where it is on this disk, and the machine was booted since."""
+    disk = _disk(serial)
+    partition = "" if disk is None else _first_partition(disk)
+    if partition != (disk or ""):
+        name, mark = _label(partition)
+        if mark == STANDING:
+            zfstool.run("zpool", "import", "-f", "-o", "cachefile=none", "-d", partition, name)
+
+
+def _label(device: str) -> tuple[str, str]:
+    """Return name and comment of the pool of ours on a device that is not imported; else empty."""
+    try:
+        told = zfstool.run("zpool", "import", "-d", device)
+    except OSError:  # there is none
+        return "", ""
+    names = re.findall(r"^\s*pool: (.*)$", told, re.MULTILINE)
+    marks = re.findall(r"^\s*comment: (.*)$", told, re.MULTILINE)
+    ours = len(names) == len(marks) == 1 and NAME.fullmatch(names[0]) is not None
+    return (names[0], marks[0]) if ours else ("", "")
 
 
 def _disk(serial: str) -> str | None:
@@ -194,10 +212,12 @@ def destroy(name: str, directory: str) -> None:
         raise ValueError(f"{name!r} is no pool of ours")
     if name in imported():
         try:
-            zfstool.run("zpool", "destroy", "-f", name)
-        except OSError:  # busy; what it lies on is not
+            zfstool.run("zpool", "destroy", "-f", name, timeout=_DESTROY)
+        except OSError as error:
+            if error.errno is not None:
+                raise  # it hangs: the pool is suspended
             _detach(name)
-            zfstool.run("zpool", "destroy", "-f", name)
+            zfstool.run("zpool", "destroy", "-f", name, timeout=_DESTROY)
     with contextlib.suppress(FileNotFoundError):
         for file in os.listdir(f"{directory}/{_FILES}"):
             if file.startswith(f"{name}-"):

@@ -92,8 +92,10 @@ class Pools:
 
     def __init__(self, monkeypatch):
         self.made, self.gone, self.set, self.fails = [], [], [], False
+        self.seen: list[str] = []
         self.standing: list[str] = []
         monkeypatch.setattr(pools, "find", lambda mark: self.standing if mark else [])
+        monkeypatch.setattr(pools, "reimport", self.seen.append)
         monkeypatch.setattr(pools, "make", self.make)
         monkeypatch.setattr(pools, "destroy", lambda *args: self.gone.append(args))
         monkeypatch.setattr(poolprobes, "facts", self.facts)
@@ -130,6 +132,7 @@ def test_a_pool_is_marked_with_what_it_goes_with_and_knows_what_it_can(
 ):
     told = ask(observer, "pool", workdir="/t/work", standing=standing)
     assert told == {"result": FOUND}
+    assert fake.seen == ["pool0"]
     assert fake.made == [(("/t", mark), {"serial": "pool0"})]
     (words,) = fake.set
     assert words[:2] == ("zfs", "set")

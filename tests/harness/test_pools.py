@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 
-from harness import pools, relay, workplace
+from harness import pools, relay, site, workplace
 
 OURS = "layerfs-0123abcd"
 
@@ -159,9 +160,16 @@ def test_a_disk_that_somebody_uses_is_left_alone(zpool, directory):
         (f"  pool: {OURS}\n    id: 1\ncomment: /gone\n", True),
         (f"  pool: {OURS}\n    id: 1\ncomment: {{directory}}\n", False),
         (f"  pool: {OURS}\n    id: 1\n", False),
+        (f"  pool: {OURS}\n    id: 1\ncomment: {pools.STANDING}\n", False),
         ("  pool: tank\n    id: 1\ncomment: /gone\n", False),
     ],
-    ids=["ours, and its target has gone", "its target lives", "not marked", "of another name"],
+    ids=[
+        "ours, and its target has gone",
+        "its target lives",
+        "not marked",
+        "the machine's",
+        "of another name",
+    ],
 )
 def test_a_label_is_cleared_only_where_it_is_ours_and_nobody_needs_it(
     zpool, directory, label, cleared
@@ -172,6 +180,24 @@ def test_a_label_is_cleared_only_where_it_is_ours_and_nobody_needs_it(
     made = pools.make(directory, "mark", serial="pool0")
     assert made["kind"] == ("disk" if cleared else "file")
     assert (("zpool", "labelclear", "-f", "/dev/vdx1") in zpool.calls) == cleared
+
+
+@pytest.mark.parametrize(
+    ("serial", "comment", "imported"),
+    [("pool0", pools.STANDING, True), ("pool0", "/gone", False), ("pool1", pools.STANDING, False)],
+)
+def test_the_machines_own_pool_is_imported_after_a_boot(zpool, serial, comment, imported):
+    zpool.says = {"import": [f"  pool: {OURS}\ncomment: {comment}\n"]}
+    pools.reimport(serial)
+    done = [argv for argv in zpool.calls if argv[-1] == OURS]
+    assert bool(done) == imported
+    assert all(argv[1:3] == ("import", "-f") for argv in done)
+
+
+def test_a_disk_that_was_never_used_is_not_even_looked_at(zpool, monkeypatch):
+    monkeypatch.setattr(pools, "_first_partition", lambda disk: disk)
+    pools.reimport("pool0")
+    assert zpool.calls == []
 
 
 def test_nothing_is_left_of_a_pool_that_cannot_be_made(zpool, directory):
@@ -219,6 +245,15 @@ def test_a_pool_in_use_is_taken_out_of_the_tree_first(zpool, directory, monkeypa
     pools.destroy(OURS, directory)
     assert detached == ["/b", "/a"]
     assert pools.imported() == []
+
+
+def test_a_pool_that_hangs_is_not_waited_for_twice(zpool, directory):
+    zpool.have(OURS)
+    zpool.says = {"destroy": [OSError(errno.ETIMEDOUT, "not done"), ""]}
+    with pytest.raises(OSError, match="not done"):
+        pools.destroy(OURS, directory)
+    assert zpool.verbs() == ["destroy"]
+    assert pools._DESTROY < site.TIMEOUT / 2
 
 
 def test_only_pools_of_our_name_are_destroyed(zpool, directory):

@@ -85,6 +85,11 @@ def test_a_standing_pool_stays_and_is_found_by_later_targets(connect):
         second.make_pool()
         assert second.zfs.pool == pool
         assert second.facts == {**second.facts, **first.facts, **second.remote.facts}
+        if second.facts["zfs_vdev"] == "disk":  # as after a boot, when nothing is imported
+            second.zfs.export_pool()
+            third = connect()
+            third.make_pool()
+            assert third.zfs.pool == pool
     finally:
         assert second.run(["zpool", "destroy", "-f", pool]).status == 0
 
