@@ -41,6 +41,7 @@ PROPERTIES: Final = {
     "canmount": "noauto",
     "mountpoint": "none",
     "readonly": "off",
+    "snapdir": "hidden",
     "xattr": "sa",
 }
 #: Fixed for good when a dataset is made; a clone has those of its origin.
