@@ -106,18 +106,19 @@ def test_a_mount_of_somebody_else_keeps_its_layer_and_is_named(subject, host):
 @of_zfs("ZFS-014", "PROTOCOL.md, unmount: stays for gc", needs=("writable", "gc"))
 def test_a_view_ends_though_somebody_has_a_snapshot_of_it(subject, host):
     """A view of whose dataset somebody took a snapshot ends; gc takes the dataset when it can."""
-    before = set(host.zfs.datasets(subject.dataset))
-    root = subject.stack(A, writable=True)
-    host.write(f"{root}/new", b"new")
-    taken = [host.zfs.snapshot(f"{name}@now") for name in host.zfs.datasets(subject.dataset)]
-    subject.unmount(root)
+    with subject.stacked(A) as kept:
+        before = set(host.zfs.datasets(subject.dataset))
+        root = subject.stack(A, writable=True)
+        host.write(f"{root}/new", b"new")
+        taken = [host.zfs.snapshot(f"{name}@now") for name in host.zfs.datasets(subject.dataset)]
+        subject.unmount(root)
 
-    assert set(taken) <= set(host.zfs.snapshots(subject.dataset))
-    for snapshot in taken:
-        host.zfs.destroy(snapshot)
-    subject.call("gc")
-    assert set(host.zfs.datasets(subject.dataset)) == before
-    assert subject.tree(A) == model.apply(A)
+        assert set(taken) <= set(host.zfs.snapshots(subject.dataset))
+        for snapshot in taken:
+            host.zfs.destroy(snapshot)
+        subject.call("gc")
+        assert set(host.zfs.datasets(subject.dataset)) == before
+        assert host.tree(kept) == model.apply(A)
 
 
 @of_zfs(

@@ -33,7 +33,7 @@ def collect(parts: Parts, *, dry_run: bool, force: bool) -> GarbageReport:
         return GarbageReport(tuple(garbage), _bytes(parts, garbage))
     parts.refuse_readonly()
     removed: list[str] = []
-    errors: list[ItemError] = []
+    errors = _leftovers(parts)  # they may be clones of what is to be removed
     freed = 0
     stuck: set[str] = set()
     while True:
@@ -63,7 +63,6 @@ def collect(parts: Parts, *, dry_run: bool, force: bool) -> GarbageReport:
                 errors.append(item_error(None, error))
             removed += [digest for digest in batch if digest not in failed]
             freed += freed_now
-    errors += _leftovers(parts)
     return GarbageReport(tuple(removed), freed, tuple(errors))
 
 
