@@ -1,5 +1,6 @@
 """Stores on ZFS: what pools and parents are like, and what becomes of a store in them."""
 
+import random
 import struct
 
 import pytest
@@ -23,6 +24,11 @@ A = Layer(
     File("Case"), File("case"), File("not utf-8 \udcff"),
 )  # fmt: skip
 B = Layer(Dir("d"), File("d/b"), Whiteout("x"))
+
+
+def incompressible(size):
+    """Return bytes that take their space also where a pool compresses; the same each time."""
+    return random.Random(size).randbytes(size)
 
 
 def of_zfs(id_, source, level=MUST, **more):
@@ -88,7 +94,7 @@ def test_nothing_of_a_store_is_mounted_by_the_system(below_parent, host):
 @of_zfs("ZFS-032", "PROTOCOL.md, 5: write-failed; zfsprops(7), quota")
 def test_a_quota_is_met_with_nothing_left_and_can_be_raised(subject, host):
     """What does not fit the quota of the dataset is write-failed; more quota, and it works."""
-    big = Layer(File("big", bytes(range(256)) * (8 << 12)))
+    big = Layer(File("big", incompressible(8 << 20)))
     subject.tree(B)
     before = set(host.zfs.datasets(subject.dataset))
     host.zfs.set(subject.dataset, {"quota": "4M"})
@@ -157,7 +163,7 @@ def test_a_chain_of_a_hundred_layers_is_stacked_and_removed(subject, host):
 @of_zfs("ZFS-038", "zfs-clone(8): a clone shares what it has not changed", SHOULD)
 def test_stacks_share_the_space_of_their_common_layers(subject, host):
     """A second stack on the same lower layers takes space for what is new alone."""
-    big = Layer(File("big", bytes(range(256)) * (16 << 10)))
+    big = Layer(File("big", incompressible(4 << 20)))
     subject.tree(big, B)
     used = host.zfs.space(subject.dataset)["used"]
     subject.tree(big, A)
