@@ -29,6 +29,7 @@ RIGHT = {
     "store": "/nowhere/store",
     "readonly": False,
     "limits": {"max_members": 5},
+    "zfs": "pool/layers",
     "path": "/nowhere/file",
     "media_type": PLAIN,
     "digest": UNKNOWN,
