@@ -308,7 +308,7 @@ class Driver:
         left = [mount.target for mount in self.host.zfs.mounts(self.dataset)]
         assert not left, f"of the store's dataset, still mounted after close: {', '.join(left)}"
         try:
-            self.host.zfs.destroy(self.dataset, recursive=True, missing_ok=True)
+            self.host.zfs.wipe(self.dataset)
         except ZfsError as error:
             words = f"the store's dataset cannot be destroyed after close: {error.strerror}"
             raise AssertionError(words) from error

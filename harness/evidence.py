@@ -23,12 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RemoteTimeoutError
 from harness.remote import Remote
 
 FOLDER = "evidence"
 _DMESG_LINES = 200
 _TIMEOUT = 10.0
+_ZFS_TIMEOUT = 30.0
 #: Each imported pool has a directory of the kernel's.
 _ZFS = """
 cd /proc/spl/kstat/zfs 2>/dev/null || exit 0
@@ -36,7 +37,7 @@ for pool in layerfs-*; do
     test -d "$pool" || continue
     zpool status "$pool"
     zfs list -r -t all -o name,type,used,origin,mounted,mountpoint,userrefs "$pool"
-    zfs get -Hr -t filesystem,volume -s local,received all "$pool"
+    zfs get -Hr -t filesystem,volume -s local,received all "$pool"  # slow: what there was time for
 done
 """
 
@@ -83,7 +84,7 @@ class Evidence:
             self.mounts = _output(remote, ["cat", "/proc/self/mountinfo"])
             log = _output(remote, ["dmesg"])
             self.dmesg = "\n".join(log.splitlines()[-_DMESG_LINES:])
-            self.zfs = _output(remote, ["sh", "-c", _ZFS])
+            self.zfs = _output(remote, ["sh", "-c", _ZFS], _ZFS_TIMEOUT)
             self.taint = _output(remote, ["cat", "/proc/sys/kernel/tainted"])
             if isinstance(remote, Witness):
                 self.testimony = _heard(remote)
@@ -122,9 +123,11 @@ def _heard(witness: Witness) -> Mapping[str, str]:
         return {"testimony.txt": f"({error})"}
 
 
-def _output(remote: Remote, argv: list[str]) -> str:
+def _output(remote: Remote, argv: list[str], timeout: float = _TIMEOUT) -> str:
     try:
-        done = remote.run(argv, timeout=_TIMEOUT)
+        done = remote.run(argv, timeout=timeout)
+    except RemoteTimeoutError as late:
+        return late.stdout.decode(errors="backslashreplace") + f"(not all in {timeout:g} s)"
     except (HarnessError, OSError) as error:
         return f"({' '.join(argv)}: {error})"
     if done.status != 0:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from harness import pools
+from harness import pools, wiping
 from harness.errors import TargetError
 from harness.ledger import Mount
 from harness.pools import SIZE
@@ -25,8 +25,9 @@ from harness.pools import SIZE
 if TYPE_CHECKING:
     from harness.observe import Host
 
-#: Seconds for one command.
+#: Seconds for one command, and for one that destroys any number of datasets.
 TIMEOUT: Final = 120.0
+_DESTROY: Final = 900.0
 _COMPONENT: Final = r"[A-Za-z0-9_.: -]+"
 #: zfs(8), Dataset Naming, below a pool of ours.
 _DATASET: Final = re.compile(rf"{pools.NAME.pattern}(?:/{_COMPONENT})*")
@@ -142,7 +143,7 @@ class Zfs:
         try:
             yield name
         finally:
-            self.destroy(name, recursive=True, missing_ok=True)
+            self.wipe(name)
 
     def create_volume(self, name: str, size: str = "16m") -> str:
         """Create a volume, sparse, and return its name."""
@@ -202,10 +203,22 @@ class Zfs:
         """
         flags = [*_flag("-R", clones), *_flag("-r", recursive and not clones)]
         try:
-            self._run("zfs", "destroy", *flags, _named(name))
+            self._run("zfs", "destroy", *flags, _named(name), timeout=_DESTROY)
         except ZfsError as error:
             if not (missing_ok and _is_missing(error)):
                 raise
+
+    def wipe(self, name: str) -> None:
+        """Destroy a dataset with all below it, however many, in a moment; it may be gone.
+
+        All at once by a channel program, since each dataset costs ``zfs destroy`` a transaction
+        group; where that is refused, by ``zfs destroy -r``, which then says why.
+        """
+        words = ["zfs", "program", *wiping.LIMITS, _named(name).partition("/")[0], "-", name]
+        try:
+            self._run(*words, stdin=wiping.PROGRAM, timeout=_DESTROY)
+        except ZfsError:
+            self.destroy(name, recursive=True, missing_ok=True)
 
     def send(self, snapshot: str, path: str, *, base: str = "") -> None:
         """Write the stream of a snapshot, or of what changed since ``base``, to a new file."""
@@ -319,9 +332,11 @@ class Zfs:
                 return []
             raise
 
-    def _run(self, *argv: str) -> str:
+    def _run(self, *argv: str, stdin: str = "", timeout: float = TIMEOUT) -> str:
         try:
-            done = self._host.run(argv, timeout=TIMEOUT, env={"LC_ALL": "C"}, cwd="/")
+            done = self._host.run(
+                argv, timeout=timeout, stdin=stdin.encode(), env={"LC_ALL": "C"}, cwd="/"
+            )
         except OSError as error:
             raise ZfsError(None, f"{argv[0]}: {error.strerror}") from None
         if done.status != 0:

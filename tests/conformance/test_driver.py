@@ -29,9 +29,7 @@ class Zfs:
         assert root.startswith(f"{POOL}/")
         return [SimpleNamespace(target=target) for target in self.mounted]
 
-    def destroy(self, name, *, recursive, missing_ok):
-        assert recursive
-        assert missing_ok
+    def wipe(self, name):
         self.notes.append(f"destroy {name}")
         if self.refuses:
             raise self.refuses

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from harness.errors import RemoteError
+from harness.errors import RemoteError, RemoteTimeoutError
 from harness.evidence import Evidence, folder_name
 from harness.remote import Completed
 
@@ -70,6 +70,14 @@ def test_what_could_not_be_looked_at_is_said_in_its_place(tmp_path, log, said):
     evidence = Evidence("WHT-001")
     evidence.look(Host(log))
     assert said in written(tmp_path, evidence)["evidence/WHT-001/dmesg.txt"]
+
+
+def test_what_a_slow_look_has_seen_in_its_time_is_kept(tmp_path):
+    evidence = Evidence("WHT-001")
+    evidence.look(Host(RemoteTimeoutError("dmesg: not done", stdout=b"so far\n")))
+    assert written(tmp_path, evidence)["evidence/WHT-001/dmesg.txt"] == (
+        "so far\n(not all in 10 s)\n"
+    )
 
 
 def test_the_first_look_is_kept_since_tearing_down_changes_the_mounts(tmp_path):

@@ -29,6 +29,7 @@ class Host:
     def run(self, argv, **options):
         assert options["env"] == {"LC_ALL": "C"}
         self.calls.append(list(argv))
+        self.stdin = options["stdin"]
         said = self.says.get(" ".join(argv[:2]), "")
         if isinstance(said, OSError):
             raise said
@@ -102,6 +103,7 @@ def test_each_is_one_command(zfs, host, call, argv):
     [
         lambda zfs: zfs.destroy("rpool/a"),
         lambda zfs: zfs.destroy("-r"),
+        lambda zfs: zfs.wipe("tank/a"),
         lambda zfs: zfs.destroy(f"{POOL}x/a"),
         lambda zfs: zfs.destroy(f"{POOL}/a\n"),
         lambda zfs: zfs.create(SNAPSHOT),
@@ -160,6 +162,24 @@ def test_what_is_missing_is_told_from_what_is_refused(zfs, host):
         zfs.create(A)
 
 
+def test_a_tree_of_datasets_goes_at_once(zfs, host):
+    zfs.wipe(A)
+    (words,) = host.calls
+    assert (words[:2], words[-3:]) == (["zfs", "program"], [POOL, "-", A])
+    assert b"zfs.sync.destroy" in host.stdin
+
+
+def test_what_does_not_go_at_once_goes_one_by_one_or_says_why(zfs, host):
+    host.says = {"zfs program": b"Channel program execution failed"}
+    zfs.wipe(A)
+    assert host.calls[-1] == ["zfs", "destroy", "-r", A]
+    host.says["zfs destroy"] = b"cannot destroy: dataset does not exist"
+    zfs.wipe(A)
+    host.says["zfs destroy"] = b"cannot destroy: filesystem has dependent clones"
+    with pytest.raises(ZfsError, match="has dependent clones"):
+        zfs.wipe(A)
+
+
 def test_streams_are_files_of_the_host(zfs, host):
     zfs.send(SNAPSHOT, "/f", base=f"{A}@r")
     zfs.receive("/f", A)
@@ -174,7 +194,8 @@ def test_a_fresh_dataset_goes_with_all_below_it(zfs, host):
         raise RuntimeError
     with zfs.dataset("x") as other:
         assert name != other
-    assert host.calls[1] == ["zfs", "destroy", "-r", name]
+    assert host.calls[1][-1] == name
+    assert host.calls[1][1] == "program"
 
 
 def test_a_pool_that_was_exported_is_imported_unless_it_has_been(zfs, host):

@@ -104,6 +104,30 @@ def test_names_that_are_not_ours_are_mistakes(zfs, call):
         call(zfs)
 
 
+def test_a_tree_goes_at_once_however_its_clones_hang_together(zfs, place):
+    first = zfs.snapshot(f"{zfs.create(f'{place}/a')}@layer")
+    second = zfs.snapshot(f"{zfs.clone(first, f'{place}/b')}@layer")
+    zfs.create(f"{place}/c")
+    zfs.clone(second, f"{place}/c/d")
+    zfs.promote(f"{place}/b")
+    zfs.create_volume(f"{place}/volume")
+    zfs.wipe(place)
+    assert zfs.datasets(place) == []
+    zfs.wipe(place)
+
+
+def test_a_tree_that_something_depends_on_says_on_what(zfs, place):
+    snapshot = zfs.snapshot(f"{zfs.create(f'{place}/a')}@one")
+    clone = zfs.clone(snapshot, f"{place}-outside")
+    with pytest.raises(ZfsError, match="dependent clones"):
+        zfs.wipe(place)
+    zfs.destroy(clone)
+    zfs.hold(snapshot, "tag")
+    with pytest.raises(ZfsError, match=r"being held|busy"):
+        zfs.wipe(place)
+    zfs.release(snapshot, "tag")
+
+
 def test_mounts_are_those_of_the_dataset_and_below(host, zfs, place):
     at = f"{host.workdir}/mounted"
     zfs.set(place, {"mountpoint": at})
