@@ -81,16 +81,15 @@ def of(data: bytes, name: str = "sha256") -> str:
     return f"{name}:{hasher.hexdigest()}"
 
 
-def chain_id(diff_ids: Iterable[str]) -> str:
-    """Return the chainID of a stack, base first (image-spec config.md, "Layer ChainID").
+def chain_ids(diff_ids: Iterable[str]) -> list[str]:
+    """Return the chainID of each stack that these layers make, base first: of one, of two, to all.
 
     ``ChainID(L0) = DiffID(L0)``; ``ChainID(L0|…|Ln) = Digest(ChainID(L0|…|Ln-1) + " " +
-    DiffID(Ln))``, with sha256. ValidationError for an empty stack or a malformed diffID.
+    DiffID(Ln))``, with sha256 (image-spec config.md, "Layer ChainID"). ValidationError for a
+    malformed diffID.
     """
-    chain: str | None = None
+    chains: list[str] = []
     for diff_id in diff_ids:
         parse(diff_id)
-        chain = diff_id if chain is None else of(f"{chain} {diff_id}".encode())
-    if chain is None:
-        raise ValidationError("an empty stack has no chainID")
-    return chain
+        chains.append(of(f"{chains[-1]} {diff_id}".encode()) if chains else diff_id)
+    return chains

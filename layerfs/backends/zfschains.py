@@ -85,9 +85,7 @@ class ZfsChains:
                 f"{self._most}; merge some of them first",
                 limit=f"max_layers={self._most}",
             )
-        wanted = [
-            (digests.chain_id(stack[: depth + 1]), diff_id) for depth, diff_id in enumerate(stack)
-        ]
+        wanted = list(zip(digests.chain_ids(stack), stack, strict=True))
         known = self.chains.known([chain_id for chain_id, _ in wanted])
         parent = ""
         for depth in reversed(range(len(wanted))):
