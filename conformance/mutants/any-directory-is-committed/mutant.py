@@ -18,7 +18,7 @@ def _of_directory(parts, target, *more):
             raise
         fd = os.open(target, os.O_RDONLY)
         try:
-            return making.make(parts, lambda sink: diff(fd, sink, userxattr=False), *more)
+            return making.make(parts, lambda sink, _: diff(fd, sink, userxattr=False), *more)
         finally:
             os.close(fd)
 

@@ -9,8 +9,8 @@ from layerfs.cli import main
 _view = OverlayBackend.view
 
 
-def _with_an_upper(self, diff_ids, target, run, *, writable):  # noqa: ARG001
-    _view(self, diff_ids, target, run, writable=True)
+def _with_an_upper(self, diff_ids, target, run, **options):
+    _view(self, diff_ids, target, run, **{**options, "writable": True})
 
 
 OverlayBackend.view = _with_an_upper

@@ -6,12 +6,12 @@ from layerfs.cli import main
 _view, _merge = OverlayBackend.view, OverlayBackend.merge
 
 
-def _view_each_once(self, diff_ids, target, run, *, writable):
-    _view(self, list(dict.fromkeys(diff_ids)), target, run, writable=writable)
+def _view_each_once(self, diff_ids, target, run, **options):
+    _view(self, list(dict.fromkeys(diff_ids)), target, run, **options)
 
 
-def _merge_each_once(self, diff_ids, sink):
-    _merge(self, list(dict.fromkeys(diff_ids)), sink)
+def _merge_each_once(self, diff_ids, *more):
+    _merge(self, list(dict.fromkeys(diff_ids)), *more)
 
 
 OverlayBackend.view, OverlayBackend.merge = _view_each_once, _merge_each_once

@@ -6,9 +6,9 @@ from layerfs.openstores import Stores
 _open = Stores.open
 
 
-def _lasting(self, root, *, readonly, limits=None):
+def _lasting(self, root, *, limits=None, **options):
     self._limits = limits or self._limits
-    return _open(self, root, readonly=readonly, limits=limits)
+    return _open(self, root, limits=limits, **options)
 
 
 Stores.open = _lasting

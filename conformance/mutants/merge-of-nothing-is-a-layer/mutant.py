@@ -8,7 +8,7 @@ _merge = views.merge
 
 def _or_empty(parts, digests, *more):
     if not digests:
-        return making.make(parts, lambda sink: sink.write(bytes(1024)), *more)
+        return making.make(parts, lambda sink, _: sink.write(bytes(1024)), *more)
     return _merge(parts, digests, *more)
 
 

@@ -6,8 +6,8 @@ from layerfs.cli import main
 _merge = OverlayBackend.merge
 
 
-def _topmost_first(self, diff_ids, sink):
-    _merge(self, diff_ids[::-1], sink)
+def _topmost_first(self, diff_ids, *more):
+    _merge(self, diff_ids[::-1], *more)
 
 
 OverlayBackend.merge = _topmost_first

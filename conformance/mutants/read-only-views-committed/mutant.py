@@ -11,7 +11,7 @@ def _or_empty(parts, target, *more):
     try:
         return _commit(parts, target, *more)
     except ReadOnlyFilesystemError:
-        return making.make(parts, lambda sink: sink.write(bytes(1024)), *more)
+        return making.make(parts, lambda sink, _: sink.write(bytes(1024)), *more)
 
 
 views.commit = _or_empty

@@ -6,8 +6,8 @@ from layerfs.cli import main
 _view = OverlayBackend.view
 
 
-def _topmost_first(self, diff_ids, target, run, *, writable):
-    _view(self, diff_ids[::-1], target, run, writable=writable)
+def _topmost_first(self, diff_ids, target, run, **options):
+    _view(self, diff_ids[::-1], target, run, **options)
 
 
 OverlayBackend.view = _topmost_first
