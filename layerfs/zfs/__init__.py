@@ -133,10 +133,11 @@ class Removal(Protocol):
         sent or received). When it finds something it returns that, and has changed nothing.
         Otherwise all is destroyed, durably, and the list is empty; space is freed afterwards.
 
-        Signals do not interrupt it, SIGKILL included. A ZfsFailure after the check (the disk, EIO)
-        may leave some destroyed: ``name`` is the first that was not, and calling again goes on. In
-        a pool so full that no rollback would be allowed, what is mounted cannot be seen beforehand:
-        there a mounted dataset stays, without its snapshot (EBUSY).
+        A signal, SIGKILL included, finds it not begun or done (zcp.c, zcp_lua_counthook()). A
+        ZfsFailure after the check (the disk, EIO) may leave some destroyed: ``name`` is the first
+        that was not, and calling again goes on. In a pool so full that no rollback would be
+        allowed, what is mounted cannot be seen beforehand: there a mounted dataset stays, without
+        its snapshot (EBUSY).
         """
 
 
