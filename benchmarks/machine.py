@@ -10,8 +10,8 @@ from typing import Any
 from benchmarks import peers
 
 
-def facts() -> dict[str, Any]:
-    """Return what this machine is, and the versions of what is compared."""
+def facts(*more: str) -> dict[str, Any]:
+    """Return what this machine is, and the versions of what is compared; ``more`` are packages."""
     return {
         "cpu": _cpu(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -19,7 +19,7 @@ def facts() -> dict[str, Any]:
         "kernel": platform.release(),
         "release": platform.freedesktop_os_release().get("PRETTY_NAME", ""),
         "python": platform.python_version(),
-        "peers": peers.versions(),
+        "peers": peers.versions(*more),
         "load": os.getloadavg()[0],
     }
 

@@ -63,10 +63,10 @@ def install(log: Log) -> None:
             log(str(error))
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the peers' packages that are installed."""
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of the peers' packages, and of ``more``, that are installed."""
     found = {}
-    for package in sorted({*PEERS.values(), "tar", "gzip"}):
+    for package in sorted({*PEERS.values(), "tar", "gzip", *more}):
         with contextlib.suppress(BenchError):  # missing, or installed by other means
             found[package] = run(["dpkg-query", "-W", "-f", "${Version}", package])
     return found
@@ -101,6 +101,18 @@ class Storage:
         return ["buildah", *where, "--storage-driver", "overlay", *words]
 
 
+class ZfsStorage:
+    """A containers-storage with the zfs driver, its datasets below ``dataset``, which is there."""
+
+    def __init__(self, dataset: str, folder: Path) -> None:
+        self._where: list[str | Path] = ["--graph", folder / "storage", "--run", folder / "run"]
+        self._where += ["--storage-driver", "zfs", "--storage-opt", f"zfs.fsname={dataset}"]
+
+    def command(self, *words: str | Path) -> list[str | Path]:
+        """Return a command of its own tool."""
+        return ["containers-storage", *self._where, *words]
+
+
 class Containerd:
     """A containerd that runs."""
 
@@ -114,7 +126,7 @@ class Containerd:
 
 @contextlib.contextmanager
 def containerd(folder: Path) -> Iterator[Containerd]:
-    """Start a containerd of its own below the empty ``folder``; stop it at the end.
+    """Start a containerd of its own below ``folder``, its root in ``root``; stop it at the end.
 
     BenchError, with the end of its log: it does not answer.
     """

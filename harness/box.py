@@ -111,6 +111,7 @@ def build(name: str, log: Callable[[str], None]) -> Box:
     Raises:
         ConfigError: there is no such recipe, or it is wrong.
         BoxError: something is missing here, or a step failed; its output is in ``NAME.log``.
+        TargetError: this machine's apt does not say where packages are.
 
     """
     recipe = boxrecipe.load(name)

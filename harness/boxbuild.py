@@ -18,21 +18,19 @@ import platform
 import re
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from harness import debian
 from harness.boxrecipe import Recipe
 from harness.boxrun import BoxError, Runner
 
 IMAGE: Final = "box.img"
 KERNEL: Final = "vmlinuz"
 INITRD: Final = "initrd.img"
-#: Where Debian's archive is, when this machine's apt does not know one.
-MIRROR: Final = "LAYERFS_DEBIAN_MIRROR"
 ROOT_LABEL: Final = "layerfs-root"
 ENVIRONMENT: Final = "opt/layerfs-env"
 
@@ -87,7 +85,8 @@ def missing_needs(folder: Path) -> list[str]:
 def build(recipe: Recipe, folder: Path, runner: Runner, told: Callable[[str], None]) -> Versions:
     """Put ``box.img``, ``vmlinuz`` and ``initrd.img`` into ``folder``, which is empty.
 
-    What else is made there is removed again. Raises BoxError; then anything may be in the folder.
+    What else is made there is removed again. Raises TargetError, a BoxError but for what apt says;
+    then anything may be in the folder.
     """
     with _modes_as_told():
         told("Python environment: wheels for the guest")
@@ -188,8 +187,8 @@ def _debootstrap(recipe: Recipe, packages: list[str], root: Path, runner: Runner
             "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
             f"--include={','.join(packages)}", "--aptopt=APT::Install-Recommends false",
             "--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io", *excluded,
-            *(f"--aptopt={line}" for line in _proxies()), recipe.suite, root,
-            f"deb {_archive()} {recipe.suite} {' '.join(recipe.components)}",
+            *(f"--aptopt={line}" for line in debian.proxies()), recipe.suite, root,
+            debian.source(recipe.suite, recipe.components),
         ],
         # No initrd of the distribution's: it takes half a minute, and another one is used.
         env={
@@ -199,36 +198,6 @@ def _debootstrap(recipe: Recipe, packages: list[str], root: Path, runner: Runner
             "TMPDIR": str(root.parent),
         },
     )  # fmt: skip
-
-
-def _archive() -> str:
-    """Return the URI that this machine's apt has Debian's main archive from. Raises BoxError."""
-    if os.environ.get(MIRROR):
-        return os.environ[MIRROR]
-    fields = "$(ORIGIN)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)"
-    told = _apt("apt-get", "indextargets", "--format", fields, "Created-By: Packages")
-    for line in told.splitlines():
-        origin, release, component, uri = line.split("|", 3)
-        # bookworm-security and its like are archives of their own, or parts only.
-        if origin == "Debian" and component == "main" and "-" not in release:
-            return uri
-    raise BoxError(
-        "this machine's apt has no package list of Debian: run 'apt-get update', or set "
-        f"{MIRROR} to the URI of a Debian archive"
-    )
-
-
-def _proxies() -> list[str]:
-    """Return this machine's apt settings of proxies, for mmdebstrap's apt."""
-    wanted = re.compile(r"^Acquire::https?::(\S+::)?Proxy ")
-    return [line for line in _apt("apt-config", "dump").splitlines() if wanted.match(line)]
-
-
-def _apt(*argv: str) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BoxError(f"{argv[0]} ended with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def _python(recipe: Recipe, environment: Path, packages: Path) -> None:

@@ -3,7 +3,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from benchmarks import __main__ as program
+from benchmarks import __main__ as main
+from benchmarks import program
 from benchmarks.bars import Row
 from benchmarks.context import Task
 from benchmarks.filesystem import Ground
@@ -11,31 +12,31 @@ from benchmarks.packages import BenchError
 
 
 def test_every_task_has_a_name_of_its_own():
-    names = [task.name for task in program._tasks()]
+    names = [task.name for task in main._tasks()]
     assert len(names) == len(set(names))
     assert "layer/small.tar.gz" in names
 
 
 def test_only_chooses_by_a_part_of_the_name(capsys):
-    assert program.main(["--list", "--only", "small", "--only", "memory"]) == 0
+    assert main.main(["--list", "--only", "small", "--only", "memory"]) == 0
     assert capsys.readouterr().err.split() == ["layer/small.tar.gz", "layer/small.tar", "memory"]
 
 
 def test_a_name_that_no_task_has_is_an_error(capsys):
-    assert program.main(["--only", "nonsense"]) == 2
+    assert main.main(["--only", "nonsense"]) == 2
     assert "nonsense" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rounds", ["0", "-1", "many"])
 def test_rounds_that_are_none_are_refused(rounds, capsys):
     with pytest.raises(SystemExit, match="2"):
-        program.main([f"--rounds={rounds}"])
+        main.main([f"--rounds={rounds}"])
     assert "rounds must be 1 or more" in capsys.readouterr().err
 
 
 def test_without_root_it_says_so(monkeypatch, capsys):
-    monkeypatch.setattr(program.os, "geteuid", lambda: 1000)
-    assert program.main(["--only", "memory"]) == 2
+    monkeypatch.setattr(main.os, "geteuid", lambda: 1000)
+    assert main.main(["--only", "memory"]) == 2
     assert "run it as root" in capsys.readouterr().err
 
 
@@ -47,13 +48,13 @@ def measured(tmp_path, monkeypatch):
     def mounted(_place, _log):
         yield Ground(tmp_path, direct=True)
 
-    monkeypatch.setattr(program, "mounted", mounted)
+    monkeypatch.setattr(main, "mounted", mounted)
     monkeypatch.setattr(program.signal, "signal", lambda _number, _handler: None)
-    given = program._parser().parse_args(["--output", str(tmp_path)])
+    given = main._parser().parse_args(["--output", str(tmp_path)])
 
     def run(*functions):
         tasks = [Task(function.__name__, lambda _log: None, function) for function in functions]
-        return program._measure(tasks, given)
+        return main._measure(tasks, given)
 
     return run
 

@@ -8,12 +8,6 @@ from harness import boxbuild, boxrecipe
 from harness.boxbuild import Versions
 from harness.boxrun import BoxError
 
-TARGETS = """Debian|bookworm-security|main|http://security.test/debian-security/
-Other|bookworm|main|http://other.test/
-Debian|bookworm|contrib|http://part.test/
-Debian|bookworm|main|http://archive.test/debian/
-"""
-
 
 def test_what_is_missing_comes_with_its_package(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -38,33 +32,6 @@ def test_a_machine_of_another_kind_is_told_so(monkeypatch, tmp_path):
 def test_an_environment_without_pip_is_told_so(monkeypatch, tmp_path):
     monkeypatch.setattr(boxbuild.importlib.util, "find_spec", lambda _: None)
     assert any("-m ensurepip" in line for line in boxbuild.missing_needs(tmp_path))
-
-
-def test_packages_come_from_where_this_machine_has_them(monkeypatch):
-    monkeypatch.delenv(boxbuild.MIRROR, raising=False)
-    monkeypatch.setattr(boxbuild, "_apt", lambda *_: TARGETS)
-    assert boxbuild._archive() == "http://archive.test/debian/"
-
-
-def test_a_mirror_can_be_named(monkeypatch):
-    monkeypatch.setenv(boxbuild.MIRROR, "http://mirror.test/")
-    assert boxbuild._archive() == "http://mirror.test/"
-
-
-def test_a_machine_that_knows_no_archive_is_told_what_to_do(monkeypatch):
-    monkeypatch.delenv(boxbuild.MIRROR, raising=False)
-    monkeypatch.setattr(boxbuild, "_apt", lambda *_: "")
-    with pytest.raises(BoxError, match=r"apt-get update.*LAYERFS_DEBIAN_MIRROR"):
-        boxbuild._archive()
-
-
-def test_only_proxies_are_taken_of_this_machines_apt_settings(monkeypatch):
-    dump = (
-        'Acquire::http::Proxy "http://a.test";\nAcquire::https::x.test::Proxy "DIRECT";\n'
-        'Acquire::Languages "none";\nAPT::Architecture "amd64";\n'
-    )
-    monkeypatch.setattr(boxbuild, "_apt", lambda *_: dump)
-    assert boxbuild._proxies() == dump.splitlines()[:2]
 
 
 def test_scripts_are_executable_whatever_the_source_says(tmp_path):
