@@ -167,7 +167,7 @@ def test_a_build_that_is_killed_leaves_nothing_that_is_used(clean, monkeypatch):
     with subprocess.Popen(
         words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as victim:
-        wait_for(lambda: list(boxes.cache().glob(".build-debian13-*/builder/usr")))
+        wait_for(lambda: list(boxes.cache().glob(".build-debian13-*/*/builder/usr")))
         victim.kill()
         victim.wait(PATIENCE)
     assert boxes.find("debian13") is None
