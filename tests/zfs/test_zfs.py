@@ -105,8 +105,8 @@ def test_names_that_are_not_ours_are_mistakes(zfs, call):
 
 
 def test_a_tree_goes_at_once_however_its_clones_hang_together(zfs, place):
-    first = zfs.snapshot(f"{zfs.create(f'{place}/a')}@layer")
-    second = zfs.snapshot(f"{zfs.clone(first, f'{place}/b')}@layer")
+    first = zfs.snapshot(f"{zfs.create(f'{place}/a')}@one")
+    second = zfs.snapshot(f"{zfs.clone(first, f'{place}/b')}@two")
     zfs.create(f"{place}/c")
     zfs.clone(second, f"{place}/c/d")
     zfs.promote(f"{place}/b")
