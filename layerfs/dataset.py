@@ -25,7 +25,6 @@ from layerfs.errors import (
     from_os_error,
 )
 from layerfs.mountinfo import in_init_userns
-from layerfs.mounting import closing, open_dataset
 
 if TYPE_CHECKING:
     from layerfs.zfs import Property, Zfs
@@ -109,19 +108,13 @@ def _refuse_taken(dataset: str, found: Property | None) -> None:
 
 
 def _refuse_full(dataset: str, zfs: Zfs) -> None:
-    """Raise StorageError for a dataset with something in it, below it, or a snapshot."""
+    """Raise StorageError for a dataset with another below it, or a snapshot; files may stay."""
     facts = zfs.facts_of(dataset)
     there = [*facts.children, *(one.name for one in facts.snapshots)]
-    if not there:
-        with closing(open_dataset(dataset, readonly=False)) as mount:
-            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
-            try:
-                there = os.listdir(fd)
-            finally:
-                os.close(fd)
     if there:
         raise StorageError(
-            f"dataset {dataset!r} is not empty (it has {there[0]!r}): choose another one"
+            f"dataset {dataset!r} is not empty (it has {there[0]!r}): choose another one",
+            holder=there[0],
         )
 
 

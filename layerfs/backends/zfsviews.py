@@ -7,7 +7,6 @@ what datasets there are.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Sequence
@@ -75,7 +74,8 @@ class ZfsViews:
                 mounts.unmount(target, table)
             elif noted[0].find(b"@") < 0:
                 self._refuse_displaced(target, noted[0], table)
-            if held := "; ".join(named_copies(*noted)):
+            # A clone that is mounted anywhere cannot be destroyed, and says so; a snapshot stays.
+            if b"@" in noted[0] and (held := "; ".join(named_copies(*noted))):
                 raise UnmountFailedError(
                     f"{os.fspath(target)!r} is in use: {held} in another mount namespace",
                     path=target,
@@ -142,17 +142,22 @@ class ZfsViews:
         """
         noted = self.noted(run)
         if noted is not None and b"@" not in noted[0]:
-            name = os.fsdecode(noted[0])
-            try:
-                with contextlib.suppress(ZFSDatasetDestroyFailedError):
-                    self.trees.take_away(name)
-            except ZfsFailure as error:
-                if error.errno != errno.EBUSY:
-                    raise refusal(error) from error
-                holder = "; ".join(named_copies(noted[0])) or f"dataset {name}"
-                raise UnmountFailedError(
-                    f"the dataset {name} of view {run.name} is in use: {holder}", holder=holder
-                ) from error
+            self._discard_clone(os.fsdecode(noted[0]))
         from layerfs.removal import remove_tree  # noqa: PLC0415 - not needed for a mount
 
         remove_tree(run)
+
+    def _discard_clone(self, name: str) -> None:
+        """Destroy a view's dataset. UnmountFailedError: it is mounted in some namespace."""
+        try:
+            self.trees.take_away(name)
+        except (ZfsFailure, ZFSDatasetDestroyFailedError) as error:
+            in_use = "; ".join(named_copies(os.fsencode(name)))
+            if isinstance(error, ZFSDatasetDestroyFailedError) and not in_use:
+                return
+            if isinstance(error, ZfsFailure) and error.errno != errno.EBUSY:
+                raise refusal(error) from error
+            holder = in_use or f"dataset {name}"
+            raise UnmountFailedError(
+                f"the dataset {name} of a view is in use: {holder}", holder=holder
+            ) from error
