@@ -186,6 +186,7 @@ def _collected(response: Mapping[str, Any], request: Mapping[str, Any]) -> Lines
 
 
 def _stats(response: Mapping[str, Any], _request: Mapping[str, Any]) -> Lines:
+    zfs = response["zfs"] or {}
     return _pairs(
         ("layers", response["layers"]),
         ("  mounted", response["mounted"]),
@@ -193,6 +194,10 @@ def _stats(response: Mapping[str, Any], _request: Mapping[str, Any]) -> Lines:
         ("  unused", response["unused"]),
         ("mounts", response["mounts"]),
         ("on disk", _exactly(response["bytes_total"])),
+        ("dataset", zfs.get("dataset")),
+        ("  used", _exactly(zfs["used"]) if zfs else None),
+        ("  available", _exactly(zfs["available"]) if zfs else None),
+        ("  compressratio", zfs.get("compressratio")),
     )
 
 

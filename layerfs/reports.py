@@ -49,6 +49,18 @@ class GarbageReport(NamedTuple):
     errors: tuple[ItemError, ...] = ()
 
 
+class DatasetSpace(NamedTuple):
+    """The space of a store's dataset and all below it, as ZFS counts it (zfsprops(7)); bytes.
+
+    ``used`` is what destroying it would free; ``compressratio`` has two digits behind the point.
+    """
+
+    dataset: str
+    used: int
+    available: int
+    compressratio: str
+
+
 class Stats(NamedTuple):
     """Counts of layers, and the bytes of blobs and trees on disk."""
 
@@ -58,3 +70,4 @@ class Stats(NamedTuple):
     unused: int  #: neither mounted nor referenced
     mounts: int
     bytes_total: int
+    space: DatasetSpace | None  #: of a store on ZFS

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from layerfs.limits import Limits
     from layerfs.records import Image, Layer, Mount
     from layerfs.reports import Damage, GarbageReport, Problem, RepairReport, Stats
+    from layerfs.zfs import PoolFeatures
 
 _LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 
@@ -175,6 +176,17 @@ class LayerFS:
     def zfs_dataset(self) -> str | None:
         """The dataset below which layers lie; None without ZFS."""
         return self._parts.backend.dataset
+
+    def zfs_features(self) -> PoolFeatures | None:
+        """Ask what the pool of ``zfs_dataset`` can do; None without ZFS. Raises ZFSError."""
+        if self.zfs_pool is None:
+            return None
+        from layerfs.zfs import ZfsFailure, open_zfs, refusal
+
+        try:
+            return open_zfs().pool_features(self.zfs_pool)
+        except ZfsFailure as error:
+            raise refusal(error) from error
 
     # --- layers -----------------------------------------------------------------------------
 

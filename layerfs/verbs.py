@@ -214,6 +214,7 @@ def _stats(stores: Stores, request: Mapping[str, Any]) -> Response:
         "unused": stats.unused,
         "mounts": stats.mounts,
         "bytes_total": stats.bytes_total,
+        "zfs": None if stats.space is None else stats.space._asdict(),
     }
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from layerfs.errors import MetadataError
 
 if TYPE_CHECKING:
+    from layerfs.reports import DatasetSpace
     from layerfs.tarstream import TarReader
 
 
@@ -119,8 +120,11 @@ class LayerStorage(Protocol):
     def size(self, diff_id: str) -> int:
         """Return the bytes that the layer takes on disk (blocks, hardlinks once)."""
 
-    def used(self) -> int:
-        """Return the bytes on disk of all that is not recorded with the layers."""
+    def space(self) -> DatasetSpace | None:
+        """Return the space of the dataset that has what was made of the layers; None without ZFS.
+
+        It is not recorded with the layers. Raises ZFSError.
+        """
 
 
 class LayerViews(Protocol):

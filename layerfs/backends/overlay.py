@@ -161,9 +161,8 @@ class OverlayBackend:
 
         return disk_usage(self._place(diff_id))
 
-    def used(self) -> int:
-        """See ``LayerStorage.used``; trees are recorded."""
-        return 0
+    def space(self) -> None:
+        """See ``LayerStorage.space``; trees are files of the store."""
 
     # --- views
 

@@ -34,6 +34,7 @@ from layerfs.backends.zfschains import COMMIT, DIRECTORY, PROPERTIES, SNAPSHOT, 
 from layerfs.backends.zfsviews import ZfsViews
 from layerfs.chains import Chains
 from layerfs.errors import PathError, ReadOnlyFilesystemError, ZFSDatasetDestroyFailedError
+from layerfs.reports import DatasetSpace
 from layerfs.zfs import ZfsFailure, refusal
 
 if TYPE_CHECKING:
@@ -128,13 +129,14 @@ class ZfsBackend(ZfsViews):
                 total += 0 if used is None else int(used.value)
         return total
 
-    def used(self) -> int:
-        """See ``LayerStorage.used``: chains and writable views, as ZFS counts them."""
+    def space(self) -> DatasetSpace:
+        """See ``LayerStorage.space``: of chains and writable views."""
         try:
-            found = self.zfs.properties(self.dataset, ["used"])["used"]
+            found = self.zfs.properties(self.dataset, ["used", "available", "compressratio"])
         except ZfsFailure as error:
             raise refusal(error) from error
-        return 0 if found is None else int(found.value)
+        used, available, ratio = (one.value if one else "0" for one in found.values())
+        return DatasetSpace(self.dataset, int(used), int(available), ratio)
 
     def recover(self, staging: Path) -> None:
         """See ``Backend.recover``."""
