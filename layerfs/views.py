@@ -179,8 +179,9 @@ def unmount(parts: Parts, target: Target) -> str:
             f"{where!r} is no view of the store {str(parts.root)!r}", path=where
         )
     # One target can be a view in each of several mount namespaces; ours comes first.
-    mine = namespace_id()
-    rows.sort(key=lambda row: (not is_mounted(parts, row), row.namespace != mine))
+    if len(rows) > 1:
+        mine = namespace_id()
+        rows.sort(key=lambda row: (not is_mounted(parts, row), row.namespace != mine))
     if parts.staging.alive(rows[0].id):
         raise InvalidMountPointError(
             f"the view at {where!r} is just being mounted; retry when that is done", path=where
