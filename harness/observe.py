@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Seconds for one answer of the observer.
 TIMEOUT: Final = 60.0
+#: The same for a ledger, where a pool may have thousands of datasets, and no processor of its own.
+LEDGER_TIMEOUT: Final = 330.0
 #: The observer and what it imports, and what the file of them does.
 _MODULES: Final = (
     "observer", "census", "treewalk", "probes", "kernel", "pools", "poolprobes", "zfscensus",
@@ -113,7 +115,7 @@ class Host:
         return _tree(self._ask("node", path=path))["."]
 
     def ledger(
-        self, *roots: str, descriptors_of: Sequence[int] = (), timeout: float = TIMEOUT
+        self, *roots: str, descriptors_of: Sequence[int] = (), timeout: float = LEDGER_TIMEOUT
     ) -> Ledger:
         """Return everything that exists, with the files below ``roots`` (else of the workdir).
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import pools, zfstool
 
-_SECONDS = 50.0
+_SECONDS = 300.0
 #: Something vanished in between; more often than this it is something else.
 _TRIES = 3
 #: zfs-get(8), SOURCE: of what was set on the dataset itself.
