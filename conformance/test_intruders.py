@@ -62,6 +62,9 @@ def test_a_directory_that_is_swapped_while_it_is_filled_leads_nowhere(subject, h
     layer = crowded(2000)
     with host.canary() as outside:
         somebody = intruder(subject, host, outside)
+        assert subject.tree(layer) == model.apply(layer)
+        somebody.find()
+        subject.call("remove", digest=layer.digest)
         with somebody.swapping():
             for _ in range(4):
                 with disturbed(), subject.stacked(subject.add(layer)):
@@ -81,6 +84,7 @@ def test_a_directory_that_is_swapped_while_it_is_removed_leads_nowhere(subject, 
         for _ in range(12):
             with subject.stacked(subject.add(layer)):
                 pass
+            somebody.find()
             with somebody.swapping(), disturbed():
                 subject.call("remove", digest=layer.digest)
             subject.call("remove", digest=layer.digest)
@@ -96,6 +100,7 @@ def test_a_directory_that_is_swapped_while_it_is_verified_leads_nowhere(subject,
     with host.canary() as outside:
         somebody = intruder(subject, host, outside)
         assert subject.tree(layer) == model.apply(layer)
+        somebody.find()
         with somebody.swapping():
             for _ in range(24):
                 with disturbed():
@@ -112,6 +117,7 @@ def test_a_directory_that_is_swapped_while_it_is_merged_leads_nowhere(subject, h
     with host.canary() as outside:
         somebody = intruder(subject, host, outside)
         assert subject.tree(layer, other) == model.apply(layer, other)
+        somebody.find()
         with somebody.swapping():
             for _ in range(24):
                 with disturbed():
