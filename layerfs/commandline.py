@@ -252,7 +252,8 @@ def _for_people(given: argparse.Namespace) -> int:
             store = Store(opened, absolute(root))
             verb, request = given.command.request(given, store)
             request["store"] = store.root
-            response = answer(opened, verb, request)
+            piped = given.command.piped if request.get("path", "") is None else None
+            response = answer(opened, verb, request) if piped is None else piped(opened, request)
     except LayerFSError as error:
         if as_json:
             return session.refuse(error)
@@ -263,6 +264,8 @@ def _for_people(given: argparse.Namespace) -> int:
     finally:
         if shown is not None:
             shown.clear()
+    if response is None:
+        return 0
     if as_json:
         output.put(session.encoded(response))
     else:
