@@ -398,9 +398,13 @@ class SendRequest(StoreRequest):
 
 
 class ReceiveRequest(StoreRequest):
-    """Receive the stack that ``send`` wrote to the file at ``path``."""
+    """Receive the stack that ``send`` wrote to the file at ``path``.
+
+    With ``blobs_only`` its layers alone, whose trees are then made from them.
+    """
 
     path: Path
+    blobs_only: bool = False
 
 
 class ReceiveResponse(_Response):

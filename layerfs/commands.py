@@ -156,6 +156,11 @@ def _receive(parser: ArgumentParser) -> None:
     parser.add_argument(
         "path", metavar="FILE", nargs="?", help="what `send` wrote (default: standard input)"
     )
+    parser.add_argument(
+        "--blobs-only",
+        action="store_true",
+        help="do not trust the sender's trees: unpack them here, from the verified layers",
+    )
 
 
 def _untagged(parser: ArgumentParser) -> None:
@@ -427,13 +432,17 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "receive": Command(
         "receive a stack from another store on ZFS",
         "Receive what `send` wrote. Layers are verified as `add` verifies them, and what is here\n"
-        "already stays as it is. All of it is received, or nothing.",
+        "already stays as it is. All of it is received, or nothing. The trees in the ZFS streams\n"
+        "are taken on the sender's word, unless --blobs-only passes them over.",
         "layerfs receive update.stack\nssh host layerfs --root /var/lib/layers send latest |\n"
         "  layerfs receive",
         _receive,
         lambda given, _store: (
             "receive",
-            {"path": None if given.path is None else absolute(given.path)},
+            {
+                "path": None if given.path is None else absolute(given.path),
+                "blobs_only": given.blobs_only,
+            },
         ),
         reads=True,
         piped=piping.receive,

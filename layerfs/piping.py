@@ -30,7 +30,7 @@ def receive(stores: Stores, request: dict[str, Any]) -> dict[str, Any]:
     """Receive a stack from standard input, and return the response."""
     _refuse_terminal(sys.stdin, "read a stack from", "redirect it, or name a FILE")
     # The descriptor itself: nothing is read ahead, so that who waits for more can see it come.
-    return receive_from(stores, request["store"], sys.stdin.buffer.raw)  # type: ignore[union-attr]
+    return receive_from(stores, request, sys.stdin.buffer.raw)  # type: ignore[union-attr]
 
 
 def _refuse_terminal(stream: IO[str] | None, doing: str, remedy: str) -> None:

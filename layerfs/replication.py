@@ -10,8 +10,9 @@ received (the parent here was unpacked from blobs, so that it is another zfs sna
 lacks a feature) is unpacked from blobs when it is first asked for. Names and properties of datasets
 are never taken from the file, so that a stream becomes the chain of those layers, or nothing.
 
-What a stream holds is not compared with the blobs: who receives a stack trusts the sender with its
-trees, as zfs-receive(8) does. A digest of each stream tells damage on the way.
+What a stream holds is not compared with the blobs: that would take longer than to unpack them. Who
+receives a stack trusts the sender with its trees, as zfs-receive(8) does, or asks for ``blobs_only``
+and passes the streams over. A digest of each stream tells damage on the way.
 
 Receiving is all or nothing: when it fails, the layers and chains that were new are taken away
 again; when the process dies, whole layers and whole chains may stay.
@@ -183,9 +184,9 @@ def _send_blob(parts: Parts, file: StackWriter, layer: Layer) -> None:
     hasher = digests_.new_hasher(digests_.algorithm(layer.digest))
     with parts.blobs.open(layer.digest) as raw:
 
-        def read() -> bytes:
+        def read(n: int) -> bytes:
             try:
-                data = raw.read(PART)
+                data = raw.read(n)
             except OSError as error:
                 raise from_os_error(error, "reading the blob of", layer.digest) from error
             hasher.update(data)
@@ -212,18 +213,23 @@ def _send_chain(backend: ZfsBackend, file: StackWriter, chain: Chain) -> None:
 
 @dataclass(slots=True)
 class _New:
-    """What one receiving has brought here; in the order in which it came."""
+    """What one receiving has brought here, in the order in which it came."""
 
+    blobs_only: bool = False  #: no stream is wanted
     layers: list[str] = field(default_factory=list)
     chains: list[str] = field(default_factory=list)
 
 
 def receive(
-    parts: Parts, source: str | os.PathLike[str] | BinaryIO, progress: Progress | None = None
+    parts: Parts,
+    source: str | os.PathLike[str] | BinaryIO,
+    progress: Progress | None = None,
+    *,
+    blobs_only: bool = False,
 ) -> list[Layer]:
     """Receive the stack that ``send`` wrote; see ``LayerFS.receive``."""
     backend = _on_zfs(parts)
-    new = _New()
+    new = _New(blobs_only)
     try:
         with adding.opened(source) as raw:
             return _received(parts, backend, StackReader(raw, progress), new)
@@ -302,6 +308,7 @@ def _receive_chains(
         if number >= manifest.known_chains:
             content = file.content(chain_name(chain_id))
             fits = found is None and here == (parent.guid if parent else "")
+            fits = fits and not new.blobs_only
             if fits and _receive_chain(backend, content, chain, here or "0", identity):
                 new.chains.append(chain_id)
                 found = backend.trees.found(chain_id)

@@ -216,13 +216,13 @@ class StackWriter:
     def manifest(self, manifest: Manifest) -> None:
         """Write the manifest, which comes first."""
         data = io.BytesIO(manifest.encoded())
-        self.content(_MANIFEST, lambda: data.read(PART))
+        self.content(_MANIFEST, data.read)
 
-    def content(self, name: str, read: Callable[[], bytes]) -> None:
-        """Write one content: pieces of at most ``PART`` bytes, until ``read`` returns none."""
+    def content(self, name: str, read: Callable[[int], bytes]) -> None:
+        """Write one content: what ``read(n)`` returns, at most ``n`` bytes, until that is none."""
         hasher = hashlib.sha256()
         number = 0
-        while data := read():
+        while data := read(PART):
             hasher.update(data)
             self._member(f"{name}.{number}", data)
             number += 1

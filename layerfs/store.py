@@ -434,15 +434,17 @@ class LayerFS:
         self,
         source: str | os.PathLike[str] | BinaryIO,
         *,
+        blobs_only: bool = False,
         progress: Progress | None = None,
     ) -> list[Layer]:
         """Receive a stack that ``send`` wrote, from a file or a binary stream that is read once.
 
         Returns all its layers, base first. They are verified as by ``add_layer``; datasets that
-        are here already stay as they are. UnsupportedError (a store without ZFS),
+        are here already stay as they are. The trees in streams of ZFS are taken on the sender's
+        word: with ``blobs_only`` they are passed over, and unpacked here. UnsupportedError (a store without ZFS),
         LayerNotFoundError (one that was not sent is not here), ValidationError (no such file, cut
         short, or of another version), DigestMismatchError (damaged), and what ``add_layer`` raises.
         """
         from layerfs import replication
 
-        return replication.receive(self._parts, source, progress)
+        return replication.receive(self._parts, source, progress, blobs_only=blobs_only)

@@ -261,12 +261,14 @@ def _send(stores: Stores, request: Mapping[str, Any]) -> Response:
 
 
 def _receive(stores: Stores, request: Mapping[str, Any]) -> Response:
-    return receive_from(stores, request["store"], request["path"])
+    return receive_from(stores, request, request["path"])
 
 
-def receive_from(stores: Stores, root: str, source: str | BinaryIO) -> Response:
+def receive_from(stores: Stores, request: Mapping[str, Any], source: str | BinaryIO) -> Response:
     """Receive a stack, also from a stream, which no request can name."""
-    layers = stores.get(root).receive(source, progress=stores.progress)
+    layers = stores.get(request["store"]).receive(
+        source, blobs_only=request["blobs_only"], progress=stores.progress
+    )
     return {"layers": [_layer(one) for one in layers]}
 
 
@@ -335,5 +337,5 @@ VERBS: Final[Mapping[str, Verb]] = {
     "send": Verb(
         {**_STORE, **_DIGESTS, "path": fields.PATH, "since": fields.TEXTS.otherwise(())}, _send
     ),
-    "receive": Verb({**_STORE, "path": fields.PATH}, _receive),
+    "receive": Verb({**_STORE, "path": fields.PATH, "blobs_only": fields.FLAG}, _receive),
 }

@@ -148,7 +148,7 @@ class ZfsChains:
         chain = self.chains.known([chain_id]).get(chain_id)
         return chain if chain is not None and self.is_whole(chain) else None
 
-    def send(self, chain: Chain) -> AbstractContextManager[Callable[[], bytes]]:
+    def send(self, chain: Chain) -> AbstractContextManager[Callable[[int], bytes]]:
         """Give what reads the stream of a chain, as it differs from its parent; see ``sending``."""
         from layerfs.zfs.pipes import sending  # noqa: PLC0415 - for streams only
 

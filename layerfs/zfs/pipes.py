@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from layerfs.errors import StorageError
 from layerfs.zfs.failure import ZfsFailure
@@ -19,19 +19,17 @@ from layerfs.zfs.failure import ZfsFailure
 if TYPE_CHECKING:
     from layerfs.zfs import Streams
 
-_PIECE: Final = 1 << 20
-
 
 @contextlib.contextmanager
-def sending(zfs: Streams, snapshot: str, from_: str | None) -> Iterator[Callable[[], bytes]]:
-    """Give what reads the stream of a snapshot: pieces of up to 1 MiB, and none at its end.
+def sending(zfs: Streams, snapshot: str, from_: str | None) -> Iterator[Callable[[int], bytes]]:
+    """Give what reads the stream of a snapshot: ``n`` bytes, less at its end only, then none.
 
     ``from_`` as in ``Streams.send``. Raises ZfsFailure at the end of the block, where the stream
     was not whole.
     """
     reader, writer = os.pipe()
     with _aside(lambda: zfs.send(snapshot, writer, from_), writer, reader):
-        yield lambda: _filled(reader)
+        yield lambda n: _filled(reader, n)
 
 
 @contextlib.contextmanager
@@ -77,10 +75,9 @@ def _aside(step: Callable[[], None], its: int, ours: int) -> Iterator[None]:
         raise failure
 
 
-def _filled(reader: int) -> bytes:
-    """Return a whole piece, less at the end only: a pipe gives as little as a page at a time."""
+def _filled(reader: int, left: int) -> bytes:
+    """Read on where a pipe gives less: that may be as little as a page at a time."""
     parts = []
-    left = _PIECE
     while left and (data := os.read(reader, left)):
         parts.append(data)
         left -= len(data)
