@@ -10,9 +10,9 @@ received (the parent here was unpacked from blobs, so that it is another zfs sna
 lacks a feature) is unpacked from blobs when it is first asked for. Names and properties of datasets
 are never taken from the file, so that a stream becomes the chain of those layers, or nothing.
 
-What a stream holds is not compared with the blobs: that would take longer than to unpack them. Who
-receives a stack trusts the sender with its trees, as zfs-receive(8) does, or asks for ``blobs_only``
-and passes the streams over. A digest of each stream tells damage on the way.
+What a stream holds is not compared with the blobs: that would take longer than to unpack them.
+Who receives a stack trusts the sender with its trees, as zfs-receive(8) does, or asks for
+``blobs_only`` and passes the streams over. A digest of each stream tells damage on the way.
 
 Receiving is all or nothing: when it fails, the layers and chains that were new are taken away
 again; when the process dies, whole layers and whole chains may stay.

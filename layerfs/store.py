@@ -441,9 +441,11 @@ class LayerFS:
 
         Returns all its layers, base first. They are verified as by ``add_layer``; datasets that
         are here already stay as they are. The trees in streams of ZFS are taken on the sender's
-        word: with ``blobs_only`` they are passed over, and unpacked here. UnsupportedError (a store without ZFS),
-        LayerNotFoundError (one that was not sent is not here), ValidationError (no such file, cut
-        short, or of another version), DigestMismatchError (damaged), and what ``add_layer`` raises.
+        word: with ``blobs_only`` they are passed over, and unpacked here.
+
+        UnsupportedError (a store without ZFS), LayerNotFoundError (one that was not sent is not
+        here), ValidationError (no such file, cut short, or of another version),
+        DigestMismatchError (damaged), and what ``add_layer`` raises.
         """
         from layerfs import replication
 
