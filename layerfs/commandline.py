@@ -244,7 +244,9 @@ def _for_people(given: argparse.Namespace) -> int:
     if not root:
         output.tell("no store was named; give --root DIR, or set LAYERFS_ROOT")
         return USAGE
-    as_json = hasattr(given, "json")
+    # Where a stack goes to standard output, nothing else may: refusals are told in words.
+    streams = given.command.piped is not None and getattr(given, "output", "") is None
+    as_json = hasattr(given, "json") and not streams
     shown = progress.on(sys.stderr)
     try:
         readonly = hasattr(given, "readonly")
