@@ -60,7 +60,10 @@ def state(subject):
 def test_a_stack_that_was_received_shows_its_tree(one, request, where, fields):
     """A stack that was sent and received shows its layers' tree, in whatever pool it is."""
     other = request.getfixturevalue(where)
+    needs = [one.add(A)] if one.raw.config.declares("dependencies") else []
+    one.add(C, dependencies=needs)
     other.receive(one.send(A, B, C), A, B, C, **fields)
+    assert list(other.call("get", digest=C.digest).layer.dependencies) == needs
     assert other.digests() == {A.digest, B.digest, C.digest}
     assert other.tree(A, B, C) == model.apply(A, B, C)
     assert other.tree(A, B) == model.apply(A, B)

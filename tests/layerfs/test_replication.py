@@ -8,11 +8,13 @@ import pty
 import random
 import struct
 import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 from layerfs import digest as digests
-from layerfs import opening, replication
+from layerfs import opening, output, piping, replication
 from layerfs.backends.zfs import FEATURES, ZfsBackend
 from layerfs.backends.zfschains import DIFF_ID, PARENT, PROPERTIES, ZfsChains
 from layerfs.chains import Chain
@@ -384,6 +386,33 @@ def test_a_readonly_store_neither_sends_nor_receives(one):
     with pytest.raises(ReadOnlyFilesystemError):
         replication.send(one._parts, one.all, io.BytesIO())
     one._parts = one._parts._replace(readonly=False)
+
+
+def test_a_stack_goes_through_the_standard_streams(one, two, monkeypatch):
+    def stores(store):
+        return SimpleNamespace(get=lambda _: store, progress=None)
+
+    out = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", out)
+    request = {"store": "", "digests": one.all, "since": [], "blobs_only": False}
+    piping.send(stores(one), request)
+    source = io.BufferedReader(io.BytesIO(out.buffer.getvalue()))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(source))
+    response = piping.receive(stores(two), request)
+    assert [layer["digest"] for layer in response["layers"]] == one.all
+    assert two.layers() == one.layers()
+
+    class Closed(io.BytesIO):
+        def write(self, _data):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Closed()))
+    with pytest.raises(output.UnwrittenError):
+        piping.send(stores(one), request)
+    for name, use in (("stdout", piping.send), ("stdin", piping.receive)):
+        monkeypatch.setattr(sys, name, None)
+        with pytest.raises(ValidationError, match="closed stream"):
+            use(stores(one), request)
 
 
 @pytest.mark.parametrize("words", [["send", "0123456789"], ["receive"]])
