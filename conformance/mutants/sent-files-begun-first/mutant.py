@@ -10,7 +10,7 @@ real = replication.send
 
 def send(parts, digests, target, since=(), progress=None):
     """See that it can be written, and write it."""
-    with Path(target).open("xb") as file:
+    with Path(target).open("ab") as file:
         real(parts, digests, file, since, progress)
 
 
