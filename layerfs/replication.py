@@ -14,6 +14,8 @@ What a stream holds is not compared with the blobs: that would take longer than 
 Who receives a stack trusts the sender with its trees, as zfs-receive(8) does, or asks for
 ``blobs_only`` and passes the streams over. A digest of each stream tells damage on the way.
 
+Streams are not raw: what is encrypted in the sender's pool travels, and arrives, in the clear.
+
 Receiving is all or nothing: when it fails, the layers and chains that were new are taken away
 again; when the process dies, whole layers and whole chains may stay.
 """
@@ -109,9 +111,8 @@ def send(
         )
     with held(parts, wanted) as layers:
         chains = _prepared(parts, backend, stack_of(layers))
-        before = stack_of(layers[: len(known)])
-        pairs = zip(before, (chain.diff_id for chain in chains), strict=False)
-        shared = len(list(_while_equal(pairs)))
+        there = digests_.chain_ids(stack_of(layers[: len(known)]))  # each names all below it
+        shared = sum(chain.chain_id in there for chain in chains)
         manifest = Manifest(
             tuple(layers), tuple(chain.guid for chain in chains), len(known), shared
         )
@@ -130,13 +131,6 @@ def _once(digests: Sequence[str]) -> list[str]:
     if isinstance(digests, str):
         raise ValidationError("layers are given as a list of digests")
     return list(dict.fromkeys(digests_.parse(one) for one in reversed(digests)))[::-1]
-
-
-def _while_equal(pairs: Iterator[tuple[str, str]]) -> Iterator[str]:
-    for one, other in pairs:
-        if one != other:
-            return
-        yield one
 
 
 def _prepared(parts: Parts, backend: ZfsBackend, diff_ids: list[str]) -> list[Chain]:

@@ -137,6 +137,8 @@ class Manifest(NamedTuple):
             wrong = "a layer is there twice"
         elif chain_ids != digests.chain_ids(self.diff_ids):
             wrong = "the chains are not those of the layers"
+        elif not all(one.diff_id.startswith("sha256:") for one in self.layers):
+            wrong = "a diffID is not sha256"  # as chainIDs are made of
         elif not all(guid.isascii() and guid.isdecimal() for guid in self.guids):
             wrong = "a guid is no number"
         elif self.known_layers > len(self.layers) or self.known_chains > len(self.guids):

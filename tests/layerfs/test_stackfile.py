@@ -191,6 +191,9 @@ def changed(**fields):
     return json.dumps(document).encode()
 
 
+SHA512 = "sha512:" + "ab" * 64
+
+
 def chain(n, **fields):
     return {"chain_id": digests.chain_ids(MANIFEST.diff_ids)[n], "guid": "1", **fields}
 
@@ -219,6 +222,7 @@ def described(**fields):
         (changed(layers=[described(size=-1)]), "must not be negative"),
         (changed(layers=[described(annotations={"a": 1})]), "must have strings alone"),
         (changed(layers=[described(), described()]), "a layer is there twice"),
+        (changed(layers=[described(diff_id=SHA512)], chains=[chain(0, chain_id=SHA512)]), "sha256"),
         (changed(chains=[chain(0)]), "the chains are not those of the layers"),
         (changed(chains=[chain(1), chain(0)]), "the chains are not those of the layers"),
         (changed(chains=[chain(0, guid="x"), chain(1)]), "a guid is no number"),
