@@ -256,6 +256,24 @@ class Driver:
         assert self.call("get", digest=layer.digest).layer == layer
         return str(layer.digest)
 
+    # --- replication ----------------------------------------------------------------------------
+
+    def send(self, *layers: Layer | str, since: tuple[Layer | str, ...] = ()) -> str:
+        """Send a stack, whose layers are added where needed, and return the path of the file."""
+        digests, known = ([self.digest_of(one) for one in some] for some in (layers, since))
+        path = self.path("sent")
+        self.call("send", digests=digests, path=path, since=known)
+        assert self.host.exists(path), "send says it is done, and wrote no file"
+        return path
+
+    def receive(self, path: str, *layers: Layer, **fields: Any) -> None:
+        """Receive a stack, and hold the answer against the builder of its layers."""
+        answer = self.call("receive", path=path, **fields).layers
+        told = [(one.digest, one.diff_id, one.size) for one in answer]
+        true = [(one.digest, one.diff_id, one.size) for one in layers]
+        assert told == true, "the answer to receive is not what was sent"
+        self._added.update({one.digest: one.digest for one in layers})
+
     # --- images ---------------------------------------------------------------------------------
 
     def write_layout(self, files: Files) -> str:

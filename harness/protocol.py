@@ -386,6 +386,33 @@ class UntagRequest(StoreRequest):
     image: str
 
 
+class SendRequest(StoreRequest):
+    """Write the stack of ``digests``, base first, to the new file ``path``.
+
+    ``since`` is the beginning of ``digests``: layers that the receiver has.
+    """
+
+    digests: tuple[str, ...]
+    path: Path
+    since: tuple[str, ...] = ()
+
+
+class ReceiveRequest(StoreRequest):
+    """Receive the stack that ``send`` wrote to the file at ``path``.
+
+    With ``blobs_only`` its layers alone, whose trees are then made from them.
+    """
+
+    path: Path
+    blobs_only: bool = False
+
+
+class ReceiveResponse(_Response):
+    """All layers of the stack, base first."""
+
+    layers: tuple[Layer, ...]
+
+
 class ImagesResponse(_Response):
     """The images, one entry for each of their names, or one without a reference."""
 
@@ -439,6 +466,8 @@ VERBS: Final[Mapping[str, Verb]] = _verbs(
     Verb("export", ExportRequest, ExportResponse, "export"),
     Verb("images", StoreRequest, ImagesResponse, "images"),
     Verb("untag", UntagRequest, RemoveResponse, "images"),
+    Verb("send", SendRequest, EmptyResponse, "replicate"),
+    Verb("receive", ReceiveRequest, ReceiveResponse, "replicate"),
 )
 
 #: Capabilities that are not verbs.

@@ -244,7 +244,9 @@ def _for_people(given: argparse.Namespace) -> int:
     if not root:
         output.tell("no store was named; give --root DIR, or set LAYERFS_ROOT")
         return USAGE
-    as_json = hasattr(given, "json")
+    # Where a stack goes to standard output, nothing else may: refusals are told in words.
+    streams = given.command.piped is not None and getattr(given, "output", "") is None
+    as_json = hasattr(given, "json") and not streams
     shown = progress.on(sys.stderr)
     try:
         readonly = hasattr(given, "readonly")
@@ -252,7 +254,8 @@ def _for_people(given: argparse.Namespace) -> int:
             store = Store(opened, absolute(root))
             verb, request = given.command.request(given, store)
             request["store"] = store.root
-            response = answer(opened, verb, request)
+            piped = given.command.piped if request.get("path", "") is None else None
+            response = answer(opened, verb, request) if piped is None else piped(opened, request)
     except LayerFSError as error:
         if as_json:
             return session.refuse(error)
@@ -263,6 +266,8 @@ def _for_people(given: argparse.Namespace) -> int:
     finally:
         if shown is not None:
             shown.clear()
+    if response is None:
+        return 0
     if as_json:
         output.put(session.encoded(response))
     else:

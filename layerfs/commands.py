@@ -9,6 +9,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from layerfs import piping
+from layerfs.openstores import Stores
 from layerfs.shorthand import Store, absolute, guessed_media_type
 
 Request = dict[str, Any]
@@ -27,6 +29,8 @@ class Command(NamedTuple):
     findings: tuple[str, ...] = ()
     #: Whether it reads layers, so that --limit means something.
     reads: bool = False
+    #: Does it with a standard stream, where the request's ``path`` is null. None: that says it all.
+    piped: Callable[[Stores, Request], Request | None] | None = None
 
 
 def _nothing(_parser: ArgumentParser) -> None:
@@ -134,6 +138,31 @@ def _export(parser: ArgumentParser) -> None:
     parser.add_argument("--reference", metavar="NAME", help="its name there (default: latest)")
 
 
+def _send(parser: ArgumentParser) -> None:
+    _digests(parser)
+    parser.add_argument(
+        "--since",
+        metavar="DIGEST",
+        nargs="+",
+        default=[],
+        help="the first of the layers, which the receiver has: nothing of them is sent",
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", help="a new file (default: standard output, for a pipe)"
+    )
+
+
+def _receive(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "path", metavar="FILE", nargs="?", help="what `send` wrote (default: standard input)"
+    )
+    parser.add_argument(
+        "--blobs-only",
+        action="store_true",
+        help="do not trust the sender's trees: unpack them here, from the verified layers",
+    )
+
+
 def _untagged(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="reference, or manifest digest")
 
@@ -145,6 +174,15 @@ def _export_request(given: Namespace, store: Store) -> tuple[str, Request]:
     if given.reference is not None:
         request["reference"] = given.reference
     return "export", request
+
+
+def _send_request(given: Namespace, store: Store) -> tuple[str, Request]:
+    request: Request = {
+        "digests": store.digests(given.digests),
+        "since": store.digests(given.since),
+        "path": None if given.output is None else absolute(given.output),
+    }
+    return "send", request
 
 
 def _about_one(verb: str) -> Callable[[Namespace, Store], tuple[str, Request]]:
@@ -379,5 +417,34 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "layerfs untag latest\nlayerfs gc",
         _untagged,
         lambda given, _store: ("untag", {"image": given.image}),
+    ),
+    "send": Command(
+        "write a stack for another store on ZFS",
+        "Write a stack, base first, to FILE or to standard output: its layers, and the ZFS\n"
+        "streams of its chain of clones, each after its origin. With --since nothing is written\n"
+        "of layers that the receiver has. What `receive` makes of it shares space as here.",
+        "layerfs send latest | ssh host layerfs --root /var/lib/layers receive\n"
+        "layerfs send 3f8a12bc 90be1177 --since 3f8a12bc --output update.stack",
+        _send,
+        _send_request,
+        piped=piping.send,
+    ),
+    "receive": Command(
+        "receive a stack from another store on ZFS",
+        "Receive what `send` wrote. Layers are verified as `add` verifies them, and what is here\n"
+        "already stays as it is. All of it is received, or nothing. The trees in the ZFS streams\n"
+        "are taken on the sender's word, unless --blobs-only passes them over.",
+        "layerfs receive update.stack\nssh host layerfs --root /var/lib/layers send latest |\n"
+        "  layerfs receive",
+        _receive,
+        lambda given, _store: (
+            "receive",
+            {
+                "path": None if given.path is None else absolute(given.path),
+                "blobs_only": given.blobs_only,
+            },
+        ),
+        reads=True,
+        piped=piping.receive,
     ),
 }

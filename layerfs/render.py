@@ -258,4 +258,8 @@ _TEXTS: Final[Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Line
     "export": lambda response, request: [
         f"exported {response['manifest']} to {plain(request['path'])}"
     ],
+    "send": lambda _, request: [
+        f"sent {counted(len(request['digests']), 'layer')} to {plain(request['path'])}"
+    ],
+    "receive": lambda response, _: [f"received {one['digest']}" for one in response["layers"]],
 }

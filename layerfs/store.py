@@ -47,6 +47,7 @@ from layerfs.errors import LayerNotFoundError, UnsupportedError
 from layerfs.opening import Parts
 
 if TYPE_CHECKING:
+    from layerfs.backends import Sink
     from layerfs.limits import Limits
     from layerfs.records import Image, Layer, Mount
     from layerfs.reports import Damage, GarbageReport, Problem, RepairReport, Stats
@@ -419,3 +420,45 @@ class LayerFS:
         return export.export_layout(
             self._parts, Path(path), digests, image, reference, progress=progress
         )
+
+    # --- replication ------------------------------------------------------------------------
+
+    def send(
+        self,
+        digests: Sequence[str],
+        sink: str | os.PathLike[str] | Sink,
+        *,
+        since: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        """Write a stack for another store on ZFS: its layers, and its chain of clones.
+
+        ``sink`` is a path at which nothing is yet, or takes bytes in order; what it raises is
+        passed on. ``since`` is the beginning of ``digests``, layers that the receiver has: nothing
+        of them is written. UnsupportedError (a store without ZFS), LayerNotFoundError,
+        ValidationError, PathError, WriteFailedError, ZFSError; then no file is left.
+        """
+        from layerfs import replication
+
+        replication.send(self._parts, digests, sink, since, progress)
+
+    def receive(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        blobs_only: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Layer]:
+        """Receive a stack that ``send`` wrote, from a file or a binary stream that is read once.
+
+        Returns all its layers, base first. They are verified as by ``add_layer``; datasets that
+        are here already stay as they are. The trees in streams of ZFS are taken on the sender's
+        word: with ``blobs_only`` they are passed over, and unpacked here.
+
+        UnsupportedError (a store without ZFS), LayerNotFoundError (one that was not sent is not
+        here), ValidationError (no such file, cut short, or of another version),
+        DigestMismatchError (damaged), and what ``add_layer`` raises.
+        """
+        from layerfs import replication
+
+        return replication.receive(self._parts, source, progress, blobs_only=blobs_only)

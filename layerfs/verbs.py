@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from layerfs import __version__, fields
 from layerfs.errors import UnsupportedError
@@ -254,6 +254,25 @@ def _untag(stores: Stores, request: Mapping[str, Any]) -> Response:
     return {"removed": stores.get(request["store"]).remove_image(request["image"])}
 
 
+def _send(stores: Stores, request: Mapping[str, Any]) -> Response:
+    stores.get(request["store"]).send(
+        request["digests"], request["path"], since=request["since"], progress=stores.progress
+    )
+    return {}
+
+
+def _receive(stores: Stores, request: Mapping[str, Any]) -> Response:
+    return receive_from(stores, request, request["path"])
+
+
+def receive_from(stores: Stores, request: Mapping[str, Any], source: str | BinaryIO) -> Response:
+    """Receive a stack, also from a stream, which no request can name."""
+    layers = stores.get(request["store"]).receive(
+        source, blobs_only=request["blobs_only"], progress=stores.progress
+    )
+    return {"layers": [_layer(one) for one in layers]}
+
+
 _STORE: Final = {"store": fields.PATH}
 _DIGEST: Final = {"digest": fields.TEXT}
 _TARGET: Final = {"target": fields.TEXT}
@@ -316,4 +335,8 @@ VERBS: Final[Mapping[str, Verb]] = {
     ),
     "images": Verb(_STORE, _images),
     "untag": Verb({**_STORE, "image": fields.NAME}, _untag),
+    "send": Verb(
+        {**_STORE, **_DIGESTS, "path": fields.PATH, "since": fields.TEXTS.otherwise(())}, _send
+    ),
+    "receive": Verb({**_STORE, "path": fields.PATH, "blobs_only": fields.FLAG}, _receive),
 }

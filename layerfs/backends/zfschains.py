@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -135,9 +136,52 @@ class ZfsChains:
                 self._publish(name, chain_id, told)
         except ZfsFailure as error:
             raise refusal(error) from error
+        self._record(chain_id, diff_id, parent)
+
+    def _record(self, chain_id: str, diff_id: str, parent: str) -> None:
         guid = self.guid(f"{self.place(chain_id)}@{SNAPSHOT}")
         with self.chains.transaction():
             self.chains.put(Chain(chain_id, diff_id, parent, guid or ""))
+
+    def found(self, chain_id: str) -> Chain | None:
+        """Return a chain that is recorded, and there; None where it has to be made first."""
+        chain = self.chains.known([chain_id]).get(chain_id)
+        return chain if chain is not None and self.is_whole(chain) else None
+
+    def send(self, chain: Chain) -> AbstractContextManager[Callable[[int], bytes]]:
+        """Give what reads the stream of a chain, as it differs from its parent; see ``sending``."""
+        from layerfs.zfs.pipes import sending  # noqa: PLC0415 - for streams only
+
+        origin = f"{self.place(chain.parent)}@{SNAPSHOT}" if chain.parent else None
+        return sending(self.zfs, f"{self.place(chain.chain_id)}@{SNAPSHOT}", origin)
+
+    def receive(
+        self, chain: Chain, identity: str, fill: Callable[[Callable[[bytes], None]], None]
+    ) -> None:
+        """Have a chain of a stream: ``fill`` is given what takes it; the parent is here, as sent.
+
+        Raises what ``fill`` raises, and ZfsFailure; then nothing of it is here.
+        """
+        from layerfs.zfs.pipes import receiving  # noqa: PLC0415 - for streams only
+
+        told = {**PROPERTIES, DIFF_ID: chain.diff_id, PARENT: chain.parent}
+        origin = f"{self.place(chain.parent)}@{SNAPSHOT}" if chain.parent else None
+        with self._temporary(identity) as name:
+            with receiving(self.zfs, f"{name}@{SNAPSHOT}", told, origin) as take:
+                fill(take)
+            self._publish(name, chain.chain_id, told)
+        self._record(chain.chain_id, chain.diff_id, chain.parent)
+
+    def withdraw(self, chain_ids: Sequence[str]) -> None:
+        """Take chains away again, and forget them, unless somebody has to do with one of them."""
+        places = [self.place(one) for one in chain_ids]
+        try:
+            in_the_way = self.zfs.remove(places, snapshot=SNAPSHOT)
+        except ZfsFailure as error:
+            raise refusal(error) from error
+        if not in_the_way:
+            with self.chains.transaction():
+                self.chains.forget(chain_ids)
 
     def _publish(self, name: str, chain_id: str, told: Mapping[str, str]) -> None:
         """Give a finished chain its name; where another process was first, its own is as good."""
@@ -162,15 +206,9 @@ class ZfsChains:
     ) -> Iterator[tuple[str, int]]:
         """Make a dataset for one operation; give its name and a descriptor of its root.
 
-        It goes at the end, unless it was renamed; ``recover`` takes away what a dead one left.
+        It goes as ``_temporary`` says.
         """
-        name = f"{self.dataset}/build-{identity}"
-        note = self._root / "staging" / identity / _SCRATCH
-        try:
-            note.write_text(name)
-        except OSError as error:
-            raise from_os_error(error, "writing", os.fspath(note)) from error
-        try:
+        with self._temporary(identity) as name:
             if origin is None:
                 self.zfs.create(name, {**properties, **_FORMAT})
             else:
@@ -181,6 +219,21 @@ class ZfsChains:
                     yield name, root_fd
                 finally:
                     os.close(root_fd)
+
+    @contextlib.contextmanager
+    def _temporary(self, identity: str) -> Iterator[str]:
+        """Give the name of a dataset of one operation, which the block makes.
+
+        It goes at the end, unless it was renamed; ``recover`` takes away what a dead one left.
+        """
+        name = f"{self.dataset}/build-{identity}"
+        note = self._root / "staging" / identity / _SCRATCH
+        try:
+            note.write_text(name)
+        except OSError as error:
+            raise from_os_error(error, "writing", os.fspath(note)) from error
+        try:
+            yield name
         finally:
             with contextlib.suppress(ZFSDatasetDestroyFailedError):  # stays, for gc
                 self.take_away(name)

@@ -15,6 +15,7 @@ from layerfs.zfs.failure import (
     ZFS_ERR_IOC_CMD_UNAVAIL,
     ZFS_ERR_STREAM_LARGE_BLOCK_MISMATCH,
     ZFS_ERR_STREAM_TRUNCATED,
+    ZFS_ERR_UNKNOWN_SEND_STREAM_FEATURE,
     ZFS_ERR_WRONG_PARENT,
 )
 
@@ -26,6 +27,7 @@ _NUMBERS: Final = (
     ("checksum mismatch or incomplete stream", ECKSUM),
     ("checksum mismatch", ECKSUM),
     ("incomplete stream", ZFS_ERR_STREAM_TRUNCATED),
+    ("stream has unsupported feature", ZFS_ERR_UNKNOWN_SEND_STREAM_FEATURE),
     ("to match previous receive", ZFS_ERR_STREAM_LARGE_BLOCK_MISMATCH),
     ("has been modified since most recent snapshot", errno.ETXTBSY),
     ("most recent snapshot of", errno.ENODEV),

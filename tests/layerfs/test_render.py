@@ -57,6 +57,8 @@ SHOWN = {
     ),
     "untag": ({"removed": True}, "forgot 'latest'"),
     "export": ({"manifest": DIGEST}, f"exported {DIGEST} to /out"),
+    "send": ({}, "sent 1 layer to /out"),
+    "receive": ({"layers": [LAYER]}, f"received {DIGEST}\n"),
 }
 REQUEST = {
     "store": "/store",

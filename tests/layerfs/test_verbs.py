@@ -44,6 +44,8 @@ RIGHT = {
     "force": True,
     "reference": "latest",
     "image": "latest",
+    "since": [],
+    "blobs_only": True,
 }
 FIELDS = [(verb, field) for verb, known in VERBS.items() for field in known.fields]
 REQUIRED = [(verb, field) for verb, field in FIELDS if VERBS[verb].fields[field].default is ...]
