@@ -1,4 +1,4 @@
-"""Mutant: refuses read-only views, too, where a dataset is no upperdir it knows. Caught by ZFS-207."""
+"""Mutant: refuses read-only views on ZFS, as if they had an upperdir. Caught by ZFS-207."""
 
 from layerfs.backends.overlay import OverlayBackend
 from layerfs.cli import main

@@ -8,13 +8,13 @@ from layerfs.cli import main
 real = errors.WriteFailedError.__init__
 
 
-def __init__(self, message, **facts):
+def told(self, message, **facts):
     """Know of a full disk only."""
     real(self, message, **facts)
     if facts.get("errno") != errno.ENOSPC:
         self.code = errors.StorageError.code
 
 
-errors.WriteFailedError.__init__ = __init__
+errors.WriteFailedError.__init__ = told
 
 raise SystemExit(main())
