@@ -1,4 +1,4 @@
-"""Mutant: reads user.overlay.* on ZFS, where layers have trusted ones. Caught by ZFS-202, ZFS-203."""
+"""Mutant: reads user.overlay.* on ZFS, where layers have others. Caught by ZFS-202, ZFS-203."""
 
 from layerfs import mounts
 from layerfs.cli import main
