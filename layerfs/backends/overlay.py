@@ -104,7 +104,9 @@ class OverlayBackend:
             if report.disk_usage is None:
                 return None
             beside = [staging, *(one for one in staging.iterdir() if one != diff)]
-            return report.disk_usage + sum(one.lstat().st_blocks * 512 for one in beside)
+            # ZFS counts as nothing what it has not written yet.
+            usage = max(report.disk_usage, report.bytes)
+            return usage + sum(one.lstat().st_blocks * 512 for one in beside)
         except OSError as error:
             raise from_os_error(error, "writing", os.fspath(staging / marks.NAME)) from error
 
