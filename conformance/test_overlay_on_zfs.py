@@ -329,6 +329,7 @@ def test_snapshots_of_the_dataset_hinder_nothing(subject_on_dataset, host):
     assert subject.call("remove", digest=B.digest).removed
     taken.append(host.zfs.snapshot(f"{dataset}@removed"))
     assert host.zfs.snapshots(dataset) == taken
+    subject.add(B)
     assert subject.tree(A, B) == model.apply(A, B)
 
 
@@ -412,3 +413,18 @@ def test_layers_are_there_after_the_pool_was_elsewhere(subject_on_dataset, host)
     subject.open()
     assert subject.digests() == {A.digest, B.digest}
     assert subject.tree(A, B) == before == model.apply(A, B)
+
+
+@on_zfs("ZFS-219", "PROTOCOL.md, remove; zfsprops(7), quota; reported as moby#37154", SHOULD)
+def test_layers_can_be_removed_where_a_quota_is_met(subject_on_dataset, host):
+    """Removing works where the dataset has no space left, and gives space back."""
+    subject, dataset = subject_on_dataset, dataset_of(host, subject_on_dataset.store)
+    big = Layer(File("big", incompressible(4 << 20)), Dir("d/e/f"), File("d/e/f/g"))
+    assert subject.tree(A, big) == model.apply(A, big)
+    used = host.zfs.space(dataset)["used"]
+    host.zfs.set(dataset, {"quota": str(used)})
+    for layer in (big, A):
+        assert subject.call("remove", digest=layer.digest).removed
+    assert subject.digests() == set()
+    assert host.zfs.space(dataset)["used"] < used - (3 << 20)
+    host.zfs.set(dataset, {"quota": "none"})

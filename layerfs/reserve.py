@@ -17,6 +17,7 @@ from layerfs.errors import WriteFailedError
 NAME: Final = "reserve"
 #: Bytes: SQLite's shared memory (32 KiB), and log and intent of a batch of garbage.
 SIZE: Final = 512 << 10
+_BLOCK: Final = 512  # of st_blocks, stat(2)
 
 _T = TypeVar("_T")
 
@@ -32,6 +33,9 @@ def keep(root: Path) -> None:
         return  # no inode, or another process is making it
     try:
         os.posix_fallocate(fd, 0, SIZE)
+        if os.fstat(fd).st_blocks * _BLOCK < SIZE:
+            # ZFS allocates what is written, and takes nothing for zeros.
+            os.pwrite(fd, os.urandom(SIZE), 0)
     except OSError:
         _give_up(path)
     finally:
