@@ -97,3 +97,20 @@ def test_where_allocating_promises_nothing_the_reserve_is_written(tmp_path, monk
     reserve.keep(tmp_path)
     found = (tmp_path / reserve.NAME).stat()
     assert found.st_size == reserve.SIZE <= found.st_blocks * 512
+
+
+def test_the_reserve_is_waited_for_until_it_is_free(tmp_path, monkeypatch):
+    reserve.keep(tmp_path)
+    free = iter([5, 5, 5, 6])
+
+    class Disk:
+        def __init__(self, _):
+            self.f_bfree = next(free)
+
+    def step():
+        if (tmp_path / reserve.NAME).exists():
+            raise WriteFailedError("full")
+        return list(free)
+
+    monkeypatch.setattr(os, "statvfs", Disk)
+    assert reserve.spending(tmp_path, step) == []
