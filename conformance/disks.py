@@ -73,18 +73,28 @@ def on_dataset(
 
     The dataset is as an administrator makes one, with ``properties`` besides.
     """
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(mounted_dataset(host, properties))
+        case = host.mkdir(f"{directory}/case")
+        driver = Driver(subject, host, case, f"{case}/store")
+        stack.push(lambda kind, *_: driver.end(failed=kind is not None))
+        driver.open()
+        yield driver
+
+
+@contextlib.contextmanager
+def mounted_dataset(host: Host, properties: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Give the place where a ZFS dataset of its own is mounted; take both away.
+
+    Whoever has a store there has closed it.
+    """
     directory = host.tmp("zfs")
-    case = f"{directory}/case"
     with contextlib.ExitStack() as stack:
         stack.callback(_remove, host, directory)
         stack.push(_still_used)
         mounted = {"mountpoint": directory, **(properties or {})}
         stack.enter_context(host.zfs.dataset("directory", mounted))
-        host.mkdir(case)
-        driver = Driver(subject, host, case, f"{case}/store")
-        stack.push(lambda kind, *_: driver.end(failed=kind is not None))
-        driver.open()
-        yield driver
+        yield directory
 
 
 def _remove(host: Host, directory: str) -> None:

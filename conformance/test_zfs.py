@@ -101,18 +101,3 @@ def test_a_dataset_of_somebody_else_is_not_taken_over(subject, host, dataset):
         other.open(zfs=dataset)
     lines = difference(before, host.ledger())
     assert [line for line in lines if subject.store not in line] == []
-
-
-@clause(
-    "ZFS-201", MUST, "PROTOCOL.md, 3 and 10: overlay-on-zfs; overlayfs.rst, Upper and Lower",
-    profile="overlay-on-zfs", needs=("writable",), target_needs=("zfs", "zfs_upperdir"),
-)  # fmt: skip
-def test_a_store_on_a_dataset_makes_writable_views(subject_on_dataset, host):
-    """On a ZFS dataset, views show the layers' tree, and take deletions, renames and new files."""
-    subject = subject_on_dataset
-    root = subject.stack(A, B, writable=True)
-    assert host.tree(root) == model.apply(A, B)
-    subject.inside(root, "rm d/a; mv d/b d/c; echo new > e; rm -r d; mkdir d")
-    assert sorted(path for path in host.tree(root) if path != ".") == ["d", "e"]
-    subject.unmount(root)
-    assert subject.tree(A, B) == model.apply(A, B)

@@ -26,7 +26,12 @@ from typing import TYPE_CHECKING, Final
 
 from layerfs import layerxattrs, writers
 from layerfs.earlysync import EarlySync
-from layerfs.errors import InvalidLayerPathError, LayerFSError, from_os_error
+from layerfs.errors import (
+    InvalidLayerPathError,
+    InvalidOverlayError,
+    LayerFSError,
+    from_os_error,
+)
 from layerfs.handles import Handles
 from layerfs.inodes import Inodes, write_all, write_pieces
 from layerfs.layertree import Directory, LayerTree, Node, Step
@@ -49,7 +54,7 @@ _SOME: Final = 64
 #: What only a bad name, or somebody else in the staging directory, can bring about.
 _PATH_ERRORS: Final = frozenset({
     errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT,
-    errno.ENOTEMPTY, errno.EXDEV, errno.EILSEQ, errno.EMLINK,
+    errno.ENOTEMPTY, errno.EXDEV, errno.EMLINK,
 })  # fmt: skip
 
 
@@ -163,6 +168,16 @@ class _Applier(Inodes):
         self._finish_directories()
 
     def _translated(self, error: OSError) -> LayerFSError:
+        if error.errno == errno.EILSEQ:
+            from layerfs.filesystems import file_system_of  # noqa: PLC0415 - for this message only
+
+            disk = file_system_of(self._root_fd)
+            return InvalidOverlayError(
+                f"{self._path!r} cannot be a name on the file system of the store ({disk}), which "
+                f"takes only UTF-8; {disk.remedy('bytes')}",
+                path=self._path,
+                errno=error.errno,
+            )
         if error.errno in _PATH_ERRORS:
             text = f"{self._path!r} cannot be created: {error.strerror}"
             return InvalidLayerPathError(text, path=self._path, errno=error.errno)

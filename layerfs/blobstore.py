@@ -74,9 +74,13 @@ class BlobStore:
         return seen.st_size if stat.S_ISREG(seen.st_mode) else None
 
     def usage(self, path: Path) -> int:
-        """Return the bytes that a blob, staged or published, takes on disk."""
+        """Return the bytes that a blob, staged or published, takes on disk.
+
+        ZFS counts as nothing what it has not written yet; a blob has no holes.
+        """
         try:
-            return os.stat(path).st_blocks * _BLOCK
+            found = os.stat(path)
+            return max(found.st_blocks * _BLOCK, found.st_size)
         except OSError as error:
             raise from_os_error(error, "measuring blob", str(path)) from error
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from layerfs import layerxattrs
-from layerfs.errors import PermissionDeniedError, from_os_error
+from layerfs.errors import InvalidOverlayError, PermissionDeniedError, from_os_error
 from layerfs.syscalls import write_back
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPECIAL_BITS: Final = 0o7000
+#: Of attributes that a file system may lack; what is unknown to the kernel (xattr(7)) is not.
+_KNOWN: Final = (b"user.", b"trusted.", b"security.", *layerxattrs.ACLS)
 #: Bytes of one file after which the disk may begin with it, so that the last sync has less to do.
 _WRITE_BACK: Final = 8 << 20
 
@@ -155,8 +157,27 @@ class Inodes:
                 if error.errno == errno.EPERM and name == layerxattrs.CAPABILITY and self._lenient:
                     self._skipped.append((self._path, "capabilities cannot be set here"))
                     continue
+                if error.errno == errno.ENOTSUP and follow and name.startswith(_KNOWN):
+                    raise self._lacking(target, name, error) from error
                 shown = os.fsdecode(name)
                 raise from_os_error(error, f"setting {shown!r} on", self._path) from error
+
+    def _lacking(self, target: int | bytes, name: bytes, error: OSError) -> InvalidOverlayError:
+        """Return the error for an attribute of a kind that the file system does not keep."""
+        from layerfs.filesystems import file_system_of  # noqa: PLC0415 - for this message only
+
+        disk = file_system_of(target)
+        what, lacks = (
+            ("POSIX ACLs", "acls")
+            if name in layerxattrs.ACLS
+            else (f"attributes such as {os.fsdecode(name)!r}", "xattrs")
+        )
+        return InvalidOverlayError(
+            f"{self._path!r} has what the file system of the store ({disk}) cannot keep, {what}; "
+            f"{disk.remedy(lacks)}",
+            path=self._path,
+            errno=error.errno,
+        )
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

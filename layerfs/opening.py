@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from layerfs.catalog import Catalog, is_newer
 from layerfs.digest import ALGORITHMS
 from layerfs.errors import (
     InvalidOverlayError,
+    LayerFSError,
     MetadataError,
     PathError,
     PermissionDeniedError,
@@ -48,6 +50,7 @@ _OURS: Final = frozenset(
         "oci-layout.new",
         "index.json.new",
         "lost+found",
+        ".zfs",
     }
     | {*_DIRECTORIES, *_DATABASE_FILES}
 )
@@ -108,7 +111,13 @@ def open_parts(root: Path, *, readonly: bool, recover: bool, zfs: str | None = N
     if readonly:
         meta = Catalog.open(database, readonly=True)
         return _assembled(root, meta, blobs, readonly=True)
-    _require_writable(root)
+    features = None
+    if is_new and zfs is None:
+        with _taken_back(root):
+            _require_writable(root)
+            features = OverlayBackend(root).probe()
+    else:
+        _require_writable(root)
     # A directory may be missing also in a store that is old enough: by an incomplete copy.
     if not all((root / name).exists() for name in (*_DIRECTORIES, DATABASE)):
         _create(root, blobs, zfs if is_new else None)
@@ -118,12 +127,14 @@ def open_parts(root: Path, *, readonly: bool, recover: bool, zfs: str | None = N
         if not recover or is_newer(database):
             raise
         meta = _set_aside(root, database)
-    return _assembled(root, meta, blobs, readonly=False)
+    return _assembled(root, meta, blobs, readonly=False, found=features)
 
 
-def _assembled(root: Path, meta: Catalog, blobs: BlobStore, *, readonly: bool) -> Parts:
+def _assembled(
+    root: Path, meta: Catalog, blobs: BlobStore, *, readonly: bool, found: Features | None = None
+) -> Parts:
     try:
-        backend = _backend(root, meta, readonly=readonly)
+        backend = _backend(root, meta, readonly=readonly, found=found)
     except BaseException:
         meta.close()
         raise
@@ -163,6 +174,25 @@ def _refuse_foreign(root: Path, *, readonly: bool) -> None:
     if readonly:
         # Raises: the database is missing. An empty directory is no store either.
         raise StorageError(f"{str(root)!r} is not a layerfs store: it has no {DATABASE}", path=root)
+
+
+@contextmanager
+def _taken_back(root: Path) -> Iterator[None]:
+    """Remove what was made for a new store, if the block finds that it cannot be one here."""
+    made = [one for one in (root, *root.parents) if not one.exists()]
+    ours = [root / name for name in (_LOCK, "staging") if not (root / name).exists()]
+    try:
+        yield
+    except LayerFSError:
+        with suppress(OSError):  # what somebody else uses meanwhile stays
+            for path in ours:
+                if path.is_dir():
+                    path.rmdir()
+                else:
+                    path.unlink(missing_ok=True)
+            for path in made:
+                path.rmdir()
+        raise
 
 
 def _require_writable(root: Path) -> None:
@@ -233,22 +263,25 @@ def _set_aside(root: Path, database: Path) -> Catalog:
         return Catalog.open(database)
 
 
-def _backend(root: Path, meta: Catalog, *, readonly: bool) -> Backend:
+def _backend(
+    root: Path, meta: Catalog, *, readonly: bool, found: Features | None = None
+) -> Backend:
     """Return the backend, told what the store was made with and what this host can do.
 
     Both are recorded. A probe takes milliseconds and mounts things, so it is only made where the
-    environment (boot, user, id maps, capabilities) is another than at the last one.
+    environment (boot, user, id maps, capabilities, file system) is another than at the last one;
+    ``found`` is what one has found just now.
     """
     note = dataset.noted(root)
     if note is not None:
         return _on_dataset(root, note, meta, readonly=readonly)
     data = meta.setting("features")
     recorded = None if data is None else Features.from_json(data)
-    if recorded is not None and (readonly or recorded.environment == probing.environment()):
+    if recorded is not None and (readonly or recorded.environment == probing.environment(root)):
         return OverlayBackend(root, recorded)
     if readonly:
         return OverlayBackend(root)
-    found = OverlayBackend(root).probe()
+    found = found or OverlayBackend(root).probe()
     if recorded is not None:
         if conflict := found.format_conflict(recorded):
             raise InvalidOverlayError(conflict, path=root)

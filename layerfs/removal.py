@@ -22,6 +22,8 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK: Final = 512
 #: Others that delete the same tree move directories up, behind our back: then it is listed again.
 _ATTEMPTS: Final = 100
+#: What tells that a change takes more space than there is; ZFS says so of renames, too.
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: What tells that a directory has gone, is not ours to read, or is something else by now.
 _ASTRAY: Final = (FileNotFoundError, PermissionError, NotADirectoryError)
 
@@ -133,7 +135,58 @@ def _clear(fd: int, top: int, fresh: Iterator[str]) -> list[str]:
                 directories.append(_moved(name, fd, top, fresh))
         except FileNotFoundError:
             continue
+        except OSError as error:
+            if error.errno not in _FULL or not is_dir:
+                raise
+            _delete_in_place(name, fd)
     return directories
+
+
+def _delete_in_place(name: str, fd: int) -> None:
+    """Delete a directory without moving any, for which a full disk may have no space.
+
+    From ``name`` down again for each directory: two descriptors suffice for any depth.
+    """
+    device = os.fstat(fd).st_dev
+    while _delete_lowest(name, fd, device):
+        pass
+
+
+def _delete_lowest(name: str, fd: int, device: int) -> bool:
+    """Delete all files down to a directory without others, and that one; False: it was ``name``."""
+    opened = [os.dup(fd)]
+    depth = 0
+    try:
+        while True:
+            opened.append(_open_directory(name, opened[-1]))
+            lower = _unlink_files(opened[-1], device)
+            if lower is None:
+                os.rmdir(name, dir_fd=opened[-2])
+                break
+            name, depth = lower, depth + 1
+            os.close(opened.pop(0))
+    except FileNotFoundError:  # others delete it as well
+        pass
+    finally:
+        for one in opened:
+            os.close(one)
+    return depth > 0
+
+
+def _unlink_files(fd: int, device: int) -> str | None:
+    """Unlink what a directory holds, but its directories; return the name of one of those."""
+    if os.fstat(fd).st_dev != device:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    _writable(fd)
+    directory = None
+    with os.scandir(fd) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_dir in found:
+        if is_dir:
+            directory = name
+        else:
+            os.unlink(name, dir_fd=fd)
+    return directory
 
 
 def _moved(name: str, fd: int, top: int, fresh: Iterator[str]) -> str:

@@ -8,6 +8,7 @@ holds a file of allocated blocks, which is given up when writing fails, and made
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,6 +18,9 @@ from layerfs.errors import WriteFailedError
 NAME: Final = "reserve"
 #: Bytes: SQLite's shared memory (32 KiB), and log and intent of a batch of garbage.
 SIZE: Final = 512 << 10
+#: Seconds; twice what ZFS takes by default.
+_PATIENCE: Final = 10.0
+_BLOCK: Final = 512  # of st_blocks, stat(2)
 
 _T = TypeVar("_T")
 
@@ -32,6 +36,9 @@ def keep(root: Path) -> None:
         return  # no inode, or another process is making it
     try:
         os.posix_fallocate(fd, 0, SIZE)
+        if os.fstat(fd).st_blocks * _BLOCK < SIZE:
+            # ZFS allocates what is written, and takes nothing for zeros.
+            os.pwrite(fd, os.urandom(SIZE), 0)
     except OSError:
         _give_up(path)
     finally:
@@ -46,9 +53,21 @@ def spending(root: Path, step: Callable[[], _T]) -> _T:
     try:
         return step()
     except WriteFailedError:
+        before = os.statvfs(root).f_bfree
         if not _give_up(root / NAME):
             raise
+    _await_more_than(before, root)
     return step()
+
+
+def _await_more_than(blocks: int, root: Path) -> None:
+    """Wait until what was just deleted can be used: ZFS frees it with the next transaction group.
+
+    That is some seconds later at most (zfs_txg_timeout in zfs(4)); others free at once.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while os.statvfs(root).f_bfree <= blocks and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _give_up(path: Path) -> bool:

@@ -49,7 +49,7 @@ class Features(NamedTuple):
     new_mount_api: bool = False  #: fsconfig(2) with ``lowerdir+`` (Linux 6.5)
     mount_lacks: str = ""  #: why nothing can be mounted here, with the remedy; empty if it can
     upper_lacks: str = ""  #: why no writable view can be had here; empty if it can
-    environment: str = ""  #: equal for equal boots, users, id maps and capabilities
+    environment: str = ""  #: equal for equal boots, users, id maps, capabilities and file systems
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of JSON's own types."""

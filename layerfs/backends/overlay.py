@@ -104,7 +104,9 @@ class OverlayBackend:
             if report.disk_usage is None:
                 return None
             beside = [staging, *(one for one in staging.iterdir() if one != diff)]
-            return report.disk_usage + sum(one.lstat().st_blocks * 512 for one in beside)
+            # ZFS counts as nothing what it has not written yet.
+            usage = max(report.disk_usage, report.bytes)
+            return usage + sum(one.lstat().st_blocks * 512 for one in beside)
         except OSError as error:
             raise from_os_error(error, "writing", os.fspath(staging / marks.NAME)) from error
 
@@ -177,10 +179,8 @@ class OverlayBackend:
     ) -> None:
         """See ``LayerViews.view``."""
         trees = self._stack(diff_ids)
-        if writable and self.features.upper_lacks:
-            raise InvalidOverlayError(
-                f"no writable view can be had here: {self.features.upper_lacks}", path=target
-            )
+        if writable and (lacks := self._upper_lacks()):
+            raise InvalidOverlayError(f"no writable view can be had here: {lacks}", path=target)
         try:
             plan = shim.plan(trees, userxattr=self.features.userxattr)
             run.mkdir(mode=0o700)
@@ -193,6 +193,13 @@ class OverlayBackend:
         except BaseException:
             _remove(run)
             raise
+
+    def _upper_lacks(self) -> str:
+        """Say why no writable view can be had now, whatever was recorded when the store opened."""
+        if self.features.upper_lacks:
+            found = self.probe()
+            self._features = self.features._replace(upper_lacks=found.upper_lacks)
+        return self.features.upper_lacks
 
     def _stack(self, diff_ids: Sequence[str]) -> list[shim.Tree]:
         """Return the trees of a stack, top first, each once, or refuse it."""

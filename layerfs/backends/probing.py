@@ -10,24 +10,41 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from layerfs import mounts
 from layerfs.backends import Features
 from layerfs.errors import InvalidOverlayError, LayerFSError, from_os_error
 from layerfs.staging import Staging
-from layerfs.syscalls import AT_FDCWD, mount_of
+from layerfs.syscalls import AT_FDCWD, RENAME_WHITEOUT, renameat2
+
+if TYPE_CHECKING:
+    from layerfs.filesystems import FileSystem
 
 #: setxattr(2) and mknod(2) on a file system, or for a user, that cannot.
 _REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
 
+#: Two names that are one file where a file system knows more of names than their bytes: what is
+#: said of it, and what ``FileSystem.remedy`` calls it. The second pair is é, in NFC and in NFD.
+_TWINS = (
+    (b"a-name", b"A-NAME", "that differ in case alone", "case"),
+    (b"\xc3\xa9", b"e\xcc\x81", "that differ in Unicode normalization alone", "normalization"),
+)
 
-def environment() -> str:
-    """Return what is equal as long as the answers are: boot, id maps, user and capabilities."""
+
+def environment(root: Path) -> str:
+    """Return what is equal as long as the answers are.
+
+    That is the boot, id maps, user and capabilities, and the file system that ``root`` is on.
+    """
     maps = mounts.id_map()
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         capabilities = next(line.split()[1] for line in file if line.startswith("CapEff:"))
     where = "init" if mounts.in_init_userns() else "user"
-    return f"{mounts.boot_id()} {where} {maps.uids} {maps.gids} {os.geteuid()} {capabilities}"
+    disk = f"{os.stat(root).st_dev:x}:{os.statvfs(root).f_fsid:x}"
+    return (
+        f"{mounts.boot_id()} {where} {maps.uids} {maps.gids} {os.geteuid()} {capabilities} {disk}"
+    )
 
 
 def probe(root: Path) -> Features:
@@ -59,6 +76,7 @@ class _Probe:
 
     def run(self) -> Features:
         self._fill()
+        self._refuse_twins()
         userxattr = self._opaque()
         new_api, mount_lacks = self._mount(userxattr=userxattr)
         upper_lacks = mount_lacks or self._upper(userxattr=userxattr, new_api=new_api)
@@ -70,7 +88,7 @@ class _Probe:
             new_mount_api=new_api,
             mount_lacks=mount_lacks,
             upper_lacks=upper_lacks,
-            environment=environment(),
+            environment=environment(self._root),
         )
 
     def _fill(self) -> None:
@@ -103,15 +121,28 @@ class _Probe:
     def _refuse(self, error: OSError, what: str) -> None:
         if error.errno not in _REFUSED:
             raise error
-        mount_id, _ = mount_of(AT_FDCWD, self._place)
-        kinds = [entry.fstype for entry in mounts.mountinfo() if entry.id == mount_id]
-        raise InvalidOverlayError(
-            f"the file system of {os.fspath(self._root)!r} ({kinds[0] if kinds else 'unknown'}) "
-            f"has no {what}: {error.strerror}; "
-            "put the store on ext4, xfs, btrfs, or tmpfs of Linux 6.6 and later",
+        raise self._unfit(f"has no {what}: {error.strerror}", "xattrs", error.errno) from error
+
+    def _refuse_twins(self) -> None:
+        """Refuse a file system on which a layer's files, or whiteouts, would meet others."""
+        place = os.fsencode(self._made("names"))
+        for name, twin, alike, lacks in _TWINS:
+            os.close(os.open(os.path.join(place, name), os.O_CREAT | os.O_WRONLY, 0o600))
+            if os.path.lexists(os.path.join(place, twin)):
+                raise self._unfit(f"takes names {alike} for one", lacks)
+
+    def _unfit(self, why: str, lacks: str, number: int | None = None) -> InvalidOverlayError:
+        disk = self._disk()
+        return InvalidOverlayError(
+            f"the file system of {os.fspath(self._root)!r} ({disk}) {why}; {disk.remedy(lacks)}",
             path=self._root,
-            errno=error.errno,
-        ) from error
+            errno=number,
+        )
+
+    def _disk(self) -> FileSystem:
+        from layerfs.filesystems import file_system_of  # noqa: PLC0415 - for messages only
+
+        return file_system_of(self._place)
 
     def _owners(self) -> bool:
         """Say whether files can be given to other users and groups."""
@@ -149,7 +180,29 @@ class _Probe:
         return new_api, ""
 
     def _upper(self, *, userxattr: bool, new_api: bool) -> str:
-        """Delete and replace in a writable view; return why that cannot be, or nothing."""
+        """Change things in a writable view; return why that cannot be, or nothing."""
+        lacks = self._change(userxattr=userxattr, new_api=new_api)
+        if not lacks:
+            return ""
+        disk = self._disk()
+        lacks = self._without_whiteouts() or lacks
+        return (
+            f"the file system of the store ({disk}) cannot be an upperdir: {lacks}; "
+            f"{disk.remedy('upperdir')}; read-only stacks work here"
+        )
+
+    def _without_whiteouts(self) -> str:
+        """Say that a file cannot be renamed and leave a whiteout (rename(2)), if that is so."""
+        name = os.path.join(self._low, "renamed")
+        Path(name).touch()
+        try:
+            renameat2(AT_FDCWD, name, AT_FDCWD, f"{name}-too", RENAME_WHITEOUT)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return "it has no RENAME_WHITEOUT"
+        return ""
+
+    def _change(self, *, userxattr: bool, new_api: bool) -> str:
         places: dict[str, str | bytes] = {
             "upperdir": self._made("upper"),
             "workdir": self._made("work"),
@@ -164,22 +217,21 @@ class _Probe:
             return error.message
         try:
             os.unlink(_magic(fd, "gone"))
+            os.rename(_magic(fd, "kept/file"), _magic(fd, "kept/moved"))
             os.unlink(_magic(fd, "emptied/file"))
             os.rmdir(_magic(fd, "emptied"))
             os.mkdir(_magic(fd, "emptied"))
             Path(_magic(fd, "new")).touch()
         except OSError as error:
-            return (
-                "the file system of the store cannot hold the changes of a writable view: "
-                f"{error.strerror}"
-            )
+            return f"a change in a writable view fails ({error.strerror})"
         finally:
             self._end(fd, attached=not new_api)
         prefix = "user" if userxattr else "trusted"
-        whiteout = os.lstat(os.path.join(self._place, "upper", "gone"))
+        whiteouts = [os.path.join(self._place, "upper", name) for name in ("gone", "kept/file")]
         marks = os.listxattr(os.path.join(self._place, "upper", "emptied"))
-        if not stat.S_ISCHR(whiteout.st_mode) or f"{prefix}.overlay.opaque" not in marks:
-            return "a writable view does not keep whiteouts and opaque marks on this file system"
+        made = all(stat.S_ISCHR(os.lstat(whiteout).st_mode) for whiteout in whiteouts)
+        if not made or f"{prefix}.overlay.opaque" not in marks:
+            return "a writable view does not keep whiteouts and opaque marks"
         return ""
 
     def _mounted_the_old_way(self, *, userxattr: bool, writable: bool) -> int:

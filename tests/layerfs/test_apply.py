@@ -10,10 +10,12 @@ import sys
 
 import pytest
 
+from layerfs import syscalls
 from layerfs.apply import ApplyOptions
 from layerfs.errors import (
     HostileLayerError,
     InvalidLayerPathError,
+    InvalidOverlayError,
     PathError,
     PermissionDeniedError,
     ValidationError,
@@ -48,12 +50,17 @@ from .extraction import (
     symlink,
     tar,
 )
+from .isolation import isolated
 
 WHEN = 1_234_567_890_123_456_789
 ACL = struct.pack(
     "<I" + 5 * "HHI", 2,
     1, 6, 0xFFFFFFFF, 2, 7, 1234, 4, 4, 0xFFFFFFFF, 16, 5, 0xFFFFFFFF, 32, 0, 0xFFFFFFFF,
 )  # fmt: skip
+#: With a mask, and no users that a namespace might not have.
+MASKED = struct.pack(
+    "<I" + 4 * "HHI", 2, 1, 6, 0xFFFFFFFF, 4, 4, 0xFFFFFFFF, 16, 5, 0xFFFFFFFF, 32, 0, 0xFFFFFFFF
+)
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)  # cap_net_raw+ep
 
 
@@ -622,6 +629,34 @@ def test_a_file_size_limit_is_a_write_failure_with_the_layers_path(root):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (caught.value.path, caught.value.errno) == ("d/big", errno.EFBIG)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [("user.a", b"1", "attributes such as 'user.a'"), ("system.posix_acl_access", MASKED, "ACLs")],
+    ids=["attribute", "ACL"],
+)
+@isolated
+def test_what_the_file_system_cannot_keep_is_named(root, name, value, told):
+    root.parent.mkdir(exist_ok=True)
+    syscalls.mount("none", root.parent, "ramfs")
+    with pytest.raises(InvalidOverlayError, match=rf"\(ramfs\) cannot keep, .*{told}") as caught:
+        extract(root, file("d/f", xattrs={name: value}), options=ApplyOptions(userxattr=True))
+    assert (caught.value.path, caught.value.errno) == ("d/f", errno.ENOTSUP)
+
+
+def test_a_name_that_the_file_system_does_not_take_is_told(root, monkeypatch):
+    real = os.mkdir
+
+    def mkdir(name, *args, **more):
+        if name == b"\xff":
+            raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), name)
+        real(name, *args, **more)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(InvalidOverlayError, match="takes only UTF-8") as caught:
+        extract(root, directory("\udcff"))
+    assert caught.value.path == "\udcff"
 
 
 def test_a_full_disk_is_a_write_failure_with_the_layers_path(tmp_path):

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -30,13 +31,13 @@ def bind_read_only(directory):
     syscalls.mount(None, directory, None, flags)
 
 
-@pytest.mark.parametrize("prepare", ["missing", "deeply missing", "empty", "lost+found"])
+@pytest.mark.parametrize("prepare", ["missing", "deeply missing", "empty", "lost+found", ".zfs"])
 def test_a_store_is_created_where_there_is_nothing(tmp_path, prepare):
     root = tmp_path / "a/b/store" if prepare == "deeply missing" else tmp_path / "store"
-    if prepare in {"empty", "lost+found"}:
+    if prepare in {"empty", "lost+found", ".zfs"}:
         root.mkdir()
-    if prepare == "lost+found":
-        (root / "lost+found").mkdir()
+    if prepare in {"lost+found", ".zfs"}:
+        (root / prepare).mkdir()
     with LayerFS.open(root) as store:
         assert store.layers() == []
         assert store.root == root
@@ -230,6 +231,31 @@ def test_a_newer_database_is_refused_also_for_a_recovery(tmp_path):
 
 
 # --- what the host can do
+
+
+@isolated
+@pytest.mark.parametrize("there", [False, True])
+def test_where_a_store_cannot_be_nothing_is_made(tmp_path, there):
+    syscalls.mount("none", tmp_path, "ramfs")
+    root = tmp_path / "a/store"
+    if there:
+        root.mkdir(parents=True)
+    with pytest.raises(InvalidOverlayError, match=r"ramfs.*no extended attributes"):
+        LayerFS.open(root)
+    assert list(tmp_path.rglob("*")) == ([root.parent, root] if there else [])
+
+
+@isolated
+def test_a_store_that_was_moved_to_another_file_system_is_probed_again(tmp_path):
+    with LayerFS.open(tmp_path / "store") as store:
+        before = store._parts.meta.setting("features")
+    (tmp_path / "other").mkdir()
+    syscalls.mount("none", tmp_path / "other", "tmpfs", data="mode=755")
+    shutil.copytree(tmp_path / "store", tmp_path / "other/store")
+    with LayerFS.open(tmp_path / "other/store") as store:
+        after = store._parts.meta.setting("features")
+    assert before["environment"] != after["environment"]
+    assert {**before, "environment": ""} == {**after, "environment": ""}
 
 
 @needs_root

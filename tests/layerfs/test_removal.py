@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import os
 import stat
 import threading
@@ -75,6 +76,36 @@ def test_directories_without_permissions_are_deleted(tmp_path, mode):
     (tmp_path / "top").chmod(0o555)
     remove_tree(tmp_path / "top")
     assert os.listdir(tmp_path) == []
+
+
+def test_on_a_full_disk_nothing_need_be_moved(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "rename", full)  # as ZFS has it
+    (tmp_path / "top/a").mkdir(parents=True)
+    deep(tmp_path / "top/a/d", 300)
+    (tmp_path / "top/a/file").touch()
+    (tmp_path / "top/a/link").symlink_to(tmp_path)
+    (tmp_path / "top/b/c").mkdir(parents=True, mode=0o500)
+    descriptors = os.listdir("/proc/self/fd")
+    remove_tree(tmp_path / "top")
+    assert os.listdir(tmp_path) == []
+    assert os.listdir("/proc/self/fd") == descriptors
+
+
+@isolated
+def test_on_a_full_disk_what_is_mounted_inside_is_left_alone(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "rename", full)
+    (tmp_path / "top/a/b/mounted").mkdir(parents=True)
+    syscalls.mount("none", tmp_path / "top/a/b/mounted", "tmpfs")
+    (tmp_path / "top/a/b/mounted/kept").touch()
+    with pytest.raises(StorageError, match="something is mounted inside"):
+        remove_tree(tmp_path / "top")
+    assert (tmp_path / "top/a/b/mounted/kept").exists()
 
 
 def test_names_like_our_own_are_no_obstacle(tmp_path):

@@ -90,3 +90,27 @@ def test_a_step_is_repeated_only_if_space_was_the_reason_and_some_was_freed(tmp_
     with pytest.raises(KeyError):
         reserve.spending(tmp_path, {}.popitem)
     assert (tmp_path / reserve.NAME).exists()
+
+
+def test_where_allocating_promises_nothing_the_reserve_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "posix_fallocate", lambda fd, _, size: os.truncate(fd, size))  # ZFS
+    reserve.keep(tmp_path)
+    found = (tmp_path / reserve.NAME).stat()
+    assert found.st_size == reserve.SIZE <= found.st_blocks * 512
+
+
+def test_the_reserve_is_waited_for_until_it_is_free(tmp_path, monkeypatch):
+    reserve.keep(tmp_path)
+    free = iter([5, 5, 5, 6])
+
+    class Disk:
+        def __init__(self, _):
+            self.f_bfree = next(free)
+
+    def step():
+        if (tmp_path / reserve.NAME).exists():
+            raise WriteFailedError("full")
+        return list(free)
+
+    monkeypatch.setattr(os, "statvfs", Disk)
+    assert reserve.spending(tmp_path, step) == []

@@ -13,7 +13,7 @@ import pytest
 from conformance import model
 from conformance.layers import Dir, File, Layer, Opaque, Whiteout
 from layerfs import mounts, syscalls
-from layerfs.backends import Features, marks
+from layerfs.backends import Features, marks, probing
 from layerfs.backends.overlay import OverlayBackend
 from layerfs.errors import (
     HostileLayerError,
@@ -259,14 +259,27 @@ def test_a_target_that_cannot_be_mounted_on_leaves_nothing(bench):
 
 
 @isolated
-def test_what_the_probe_found_lacking_is_told(bench):
+def test_what_the_probe_found_lacking_is_told(bench, monkeypatch):
     store = bench()
     layer = store.add(File("f"))
-    features = {**store.backend.features.to_json(), "upper_lacks": "it is written in stone"}
-    backend = OverlayBackend(store.root, Features.from_json(features))
+    lacking = store.backend.features._replace(upper_lacks="it is written in stone")
+    monkeypatch.setattr(probing, "probe", lambda _: lacking)
+    store.backend = OverlayBackend(store.root, lacking)
     with pytest.raises(InvalidOverlayError, match="written in stone"):
-        backend.view([layer], store.target, store.new_run(), writable=True)
+        store.backend.view([layer], store.target, store.new_run(), writable=True)
     assert_clean(store)
+    with store.view(layer) as (root, _):
+        assert os.listdir(root) == ["f"]
+
+
+@isolated
+def test_what_was_lacking_and_is_there_now_serves(bench):
+    store = bench()
+    layer = store.add(File("f"))
+    lacking = store.backend.features._replace(upper_lacks="it was written in stone")
+    store.backend = OverlayBackend(store.root, lacking)
+    with store.view(layer, writable=True) as (root, _):
+        os.unlink(root / "f")
 
 
 @isolated

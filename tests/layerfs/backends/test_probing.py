@@ -1,5 +1,6 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,10 @@ def refusing(name, error, wanted=lambda *_: True):
         return real(*args, **kwargs)
 
     return refuse
+
+
+def in_a_view(path, *_):
+    return os.fsdecode(path).startswith("/proc/self/fd/")
 
 
 def below(path):
@@ -105,6 +110,41 @@ def test_a_file_system_without_attributes_is_refused(tmp_path):
     assert os.listdir(tmp_path / "staging") == []
 
 
+@pytest.mark.parametrize(
+    ("twin", "remedy"),
+    [(b"A-NAME", "differ in case alone"), (b"e\xcc\x81", "differ in Unicode normalization alone")],
+)
+def test_a_file_system_that_takes_two_names_for_one_is_refused(tmp_path, monkeypatch, twin, remedy):
+    real = os.path.lexists
+    monkeypatch.setattr(
+        os.path, "lexists", lambda path: os.path.basename(path) == twin or real(path)
+    )
+    with pytest.raises(InvalidOverlayError, match=remedy):
+        probing.probe(tmp_path)
+    assert os.listdir(tmp_path / "staging") == []
+
+
+@isolated
+def test_without_whiteouts_by_rename_there_are_no_writable_views(tmp_path, monkeypatch):
+    def whiteouts(*_):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(probing, "renameat2", whiteouts)
+    assert probing.probe(tmp_path).upper_lacks == ""  # overlayfs itself is asked first
+    monkeypatch.setattr(os, "rename", refusing("rename", errno.EINVAL, in_a_view))
+    features = probing.probe(tmp_path)
+    assert "cannot be an upperdir: it has no RENAME_WHITEOUT" in features.upper_lacks
+    assert features.upper_lacks.endswith("read-only stacks work here")
+    assert features.mount_lacks == ""
+    assert os.listdir(tmp_path / "staging") == []
+
+
+@isolated
+def test_another_failure_of_a_writable_view_is_told_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "rename", refusing("rename", errno.EXDEV, in_a_view))
+    assert "view fails (Invalid cross-device link)" in probing.probe(tmp_path).upper_lacks
+
+
 @pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
 def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "store").mkdir(mode=0o500)
@@ -113,10 +153,15 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
 
 
 @both_ways
-def test_the_environment_is_the_same_until_something_changes(rootless):
-    before = probing.environment()
-    assert probing.environment() == before
+def test_the_environment_is_the_same_until_something_changes(tmp_path, rootless):
+    before = probing.environment(tmp_path)
+    assert probing.environment(tmp_path) == before
     assert before.startswith(mounts.boot_id())
     if not rootless and IS_ROOT:
+        syscalls.mount("none", tmp_path, "tmpfs", data="mode=755")
+        assert probing.environment(tmp_path) != before
+        syscalls.umount2(tmp_path)
+        assert probing.environment(tmp_path) == before
+        before = probing.environment(Path("/"))
         os.setresuid(1000, 1000, 1000)
-        assert probing.environment() != before
+        assert probing.environment(Path("/")) != before
