@@ -22,6 +22,7 @@ from layerfs.errors import (
     PermissionDeniedError,
     StorageError,
     ValidationError,
+    ZFSDatasetCreateFailedError,
     from_os_error,
 )
 from layerfs.mountinfo import in_init_userns
@@ -76,19 +77,25 @@ def expect(dataset: str, zfs: Zfs) -> None:
 
     ValidationError (no name of a dataset below a pool), and what ``claim`` raises.
     """
-    from layerfs.zfs import ZfsFailure, names, refusal  # noqa: PLC0415 - with a dataset only
+    from layerfs.backends.zfschains import refuse_long  # noqa: PLC0415 - with a dataset only
+    from layerfs.zfs import ZfsFailure, names, refusal  # noqa: PLC0415
 
     names.inner(dataset)
     _refuse_others()
+    refuse_long(f"{dataset}/{'0' * 64}")
     for name in (dataset, names.parent_of(dataset)):
         try:
-            found = zfs.properties(name, [STORE])[STORE]
+            found = zfs.properties(name, [STORE, "type"])
         except ZfsFailure as error:
             if error.errno != errno.ENOENT or name != dataset:
                 raise refusal(error) from error
             continue
+        kind = found["type"]
+        if kind is None or kind.value != "filesystem":
+            wrong = StorageError if name == dataset else ZFSDatasetCreateFailedError
+            raise wrong(f"{name!r} is no file system, but a volume: choose another dataset")
         if name == dataset:
-            _refuse_taken(dataset, found)
+            _refuse_taken(dataset, found[STORE])
             _refuse_full(dataset, zfs)
             return
 

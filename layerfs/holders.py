@@ -147,10 +147,10 @@ def _receiving(parent: MountEntry | None, there: list[MountEntry]) -> set[int]:
     return groups
 
 
-def named_copies(source: bytes, target: bytes | None = None) -> list[str]:
+def named_copies(source: bytes, target: bytes | None = None, number: int = 0) -> list[str]:
     """Say who holds a mount made from ``source``, in whatever namespace, this one included.
 
-    Only of those on ``target``, where that is given.
+    Only of those on ``target``, where that is given, or of the mount with this ``number``.
 
     For what a namespace left behind: unlike its inode number, a source that is unique is told
     even where the namespaces of the processes are not (mountinfo is open to everyone).
@@ -159,7 +159,9 @@ def named_copies(source: bytes, target: bytes | None = None) -> list[str]:
     found = []
     for pid, there in _mountinfos(b" %b " % source, set()):
         fresh = {
-            entry.id for entry in there if entry.source == source and target in {None, entry.target}
+            entry.id
+            for entry in there
+            if entry.source == source and (target in {None, entry.target} or entry.id == number)
         } - seen
         if fresh:
             found.append(f"process {_named(pid)}")

@@ -222,7 +222,7 @@ def holder_of(obstacle: Obstacle) -> str:
     if kind == "hold":
         tag, _, snapshot = name.partition(" on ")
         return f"{snapshot} {tag}"
-    if kind in {"snapshot", "child", "clone"}:
+    if kind in {"snapshot", "child", "clone", "bookmark"}:
         return name
     # Busy: the name comes first.
     for entry in mounts.mountinfo():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,10 +23,12 @@ from layerfs.errors import (
     ValidationError,
     ZFSDatasetCreateFailedError,
     ZFSDatasetDestroyFailedError,
+    ZFSError,
     from_os_error,
 )
 from layerfs.mounting import closing, open_dataset
 from layerfs.zfs import ZfsFailure, refusal
+from layerfs.zfs.names import MAX_LENGTH
 
 if TYPE_CHECKING:
     from layerfs.zfs import Zfs
@@ -47,11 +49,22 @@ PROPERTIES: Final = {
 }
 #: Fixed for good when a dataset is made; a clone has those of its origin.
 _FORMAT: Final = {"casesensitivity": "sensitive", "normalization": "none", "utf8only": "off"}
+#: Without these a mount does not show what layers have, in the words of any version.
+_SHOWN: Final = {"acltype": {"posix", "posixacl"}, "xattr": {"on", "dir", "sa"}}
 DIFF_ID: Final = "layerfs:diff-id"
 PARENT: Final = "layerfs:parent"
 #: Of an operation's directory: a dataset that goes with it.
 _SCRATCH: Final = "dataset"
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def refuse_long(place: str) -> None:
+    """Raise ZFSDatasetCreateFailedError where the zfs snapshot of a chain can have no name."""
+    if len(f"{place}@{SNAPSHOT}") >= MAX_LENGTH:
+        raise ZFSDatasetCreateFailedError(
+            f"the dataset {place} would have too long a name with its zfs snapshot: ZFS takes "
+            f"{MAX_LENGTH - 1} bytes; make the store on a dataset of a shorter name"
+        )
 
 
 class ZfsChains:
@@ -71,8 +84,8 @@ class ZfsChains:
         """Return the name of a chain's dataset."""
         return f"{self.dataset}/{digests.hexpart(chain_id)}"
 
-    def prepare(self, diff_ids: Sequence[str], identity: str, contents: Contents) -> str:
-        """Have the chain of these layers, base first, and return its dataset.
+    def prepare(self, diff_ids: Sequence[str], identity: str, contents: Contents) -> Chain:
+        """Have the chain of these layers, base first, and return it.
 
         ``identity`` is that of the operation: what it leaves when it dies is named for it.
         """
@@ -87,38 +100,58 @@ class ZfsChains:
                 limit=f"max_layers={self._most}",
             )
         wanted = list(zip(digests.chain_ids(stack), stack, strict=True))
+        for chain_id, _ in wanted:
+            refuse_long(self.place(chain_id))
         known = self.chains.known([chain_id for chain_id, _ in wanted])
-        parent = ""
+        top: Chain | None = None
         for depth in reversed(range(len(wanted))):
-            if wanted[depth][0] in known and self.is_whole(known[wanted[depth][0]]):
-                parent, wanted = wanted[depth][0], wanted[depth + 1 :]
+            chain = known.get(wanted[depth][0])
+            if chain is not None and self.is_whole(chain, shown=depth == len(wanted) - 1):
+                top, wanted = chain, wanted[depth + 1 :]
                 break
         for chain_id, diff_id in wanted:
-            self._build(chain_id, diff_id, parent, identity, contents)
-            parent = chain_id
-        return self.place(parent)
+            parent = "" if top is None else top.chain_id
+            top = self._build(chain_id, diff_id, parent, identity, contents)
+        assert top is not None, "there is at least one layer"
+        return top
 
-    def is_whole(self, chain: Chain) -> bool:
-        """Whether the recorded snapshot is there; what is recorded wrongly is forgotten."""
-        if self.guid(f"{self.place(chain.chain_id)}@{SNAPSHOT}") == chain.guid:
-            return True
-        with self.chains.transaction():
-            self.chains.forget([chain.chain_id])
-        return False
+    def is_whole(self, chain: Chain, *, shown: bool = False) -> bool:
+        """Whether the recorded snapshot is there; what is recorded wrongly is forgotten.
+
+        ZFSError: it is to be ``shown``, and somebody has changed a property without which it would
+        be another tree.
+        """
+        place = self.place(chain.chain_id)
+        found = self._found(f"{place}@{SNAPSHOT}", ["guid", *(_SHOWN if shown else ())])
+        if found.get("guid") != chain.guid:
+            with self.chains.transaction():
+                self.chains.forget([chain.chain_id])
+            return False
+        for name, values in _SHOWN.items() if shown else ():
+            if found[name] not in values:
+                raise ZFSError(
+                    f"the dataset {place} was changed by somebody, so that it would show another "
+                    f"tree: `zfs set {name}={PROPERTIES[name]} {place}` undoes that"
+                )
+        return True
 
     def guid(self, snapshot: str) -> str | None:
         """Return what tells a zfs snapshot from any other; None when there is none of that name."""
+        return self._found(snapshot, ["guid"]).get("guid")
+
+    def _found(self, snapshot: str, names: Sequence[str]) -> dict[str, str]:
+        """Return properties of a zfs snapshot; empty when there is none of that name."""
         try:
-            found = self.zfs.properties(snapshot, ["guid"])["guid"]
+            found = self.zfs.properties(snapshot, names)
         except ZfsFailure as error:
             if error.errno != errno.ENOENT:
                 raise refusal(error) from error
-            return None
-        return None if found is None else found.value
+            return {}
+        return {name: "" if one is None else one.value for name, one in found.items()}
 
     def _build(
         self, chain_id: str, diff_id: str, parent: str, identity: str, contents: Contents
-    ) -> None:
+    ) -> Chain:
         from layerfs.apply import ApplyOptions  # noqa: PLC0415 - the tar machinery
         from layerfs.inplace import apply_in_place  # noqa: PLC0415
 
@@ -133,15 +166,28 @@ class ZfsChains:
                     ),
                 )
                 self.zfs.snapshot([f"{name}@{SNAPSHOT}"])
-                self._publish(name, chain_id, told)
+                return self._settled(name, chain_id, diff_id, parent)
         except ZfsFailure as error:
             raise refusal(error) from error
-        self._record(chain_id, diff_id, parent)
 
-    def _record(self, chain_id: str, diff_id: str, parent: str) -> None:
-        guid = self.guid(f"{self.place(chain_id)}@{SNAPSHOT}")
+    def _settled(self, name: str, chain_id: str, diff_id: str, parent: str) -> Chain:
+        """Record a finished chain, which has its snapshot, and give it its name."""
+        chain = Chain(chain_id, diff_id, parent, self.guid(f"{name}@{SNAPSHOT}") or "")
+        # Before it has its name: a record without a dataset is forgotten when it is looked at; of
+        # a dataset without one, which a kill in between left, nobody would know.
         with self.chains.transaction():
-            self.chains.put(Chain(chain_id, diff_id, parent, guid or ""))
+            if not self.chains.known([chain_id]):
+                self.chains.put(chain)
+        try:
+            chain = self._published(name, chain)
+        except BaseException:
+            with self.chains.transaction():
+                if self.chains.known([chain_id]).get(chain_id) == chain:
+                    self.chains.forget([chain_id])
+            raise
+        with self.chains.transaction():
+            self.chains.put(chain)
+        return chain
 
     def found(self, chain_id: str) -> Chain | None:
         """Return a chain that is recorded, and there; None where it has to be made first."""
@@ -169,8 +215,7 @@ class ZfsChains:
         with self._temporary(identity) as name:
             with receiving(self.zfs, f"{name}@{SNAPSHOT}", told, origin) as take:
                 fill(take)
-            self._publish(name, chain.chain_id, told)
-        self._record(chain.chain_id, chain.diff_id, chain.parent)
+            self._settled(name, chain.chain_id, chain.diff_id, chain.parent)
 
     def withdraw(self, chain_ids: Sequence[str]) -> None:
         """Take chains away again, and forget them, unless somebody has to do with one of them."""
@@ -183,22 +228,23 @@ class ZfsChains:
             with self.chains.transaction():
                 self.chains.forget(chain_ids)
 
-    def _publish(self, name: str, chain_id: str, told: Mapping[str, str]) -> None:
+    def _published(self, name: str, chain: Chain) -> Chain:
         """Give a finished chain its name; where another process was first, its own is as good."""
-        place = self.place(chain_id)
+        place = self.place(chain.chain_id)
         try:
             self.zfs.rename(name, place)
         except ZfsFailure as error:
             if error.errno != errno.EEXIST:
                 raise
-            theirs = self.zfs.properties(f"{place}@{SNAPSHOT}", [DIFF_ID, PARENT])
-            said = {key: one and one.value for key, one in theirs.items()}
-            if said != {DIFF_ID: told[DIFF_ID], PARENT: told[PARENT]}:
+            theirs = self._found(f"{place}@{SNAPSHOT}", ["guid", DIFF_ID, PARENT])
+            if (theirs.get(DIFF_ID), theirs.get(PARENT)) != (chain.diff_id, chain.parent):
                 raise ZFSDatasetCreateFailedError(
                     f"the dataset {place} is in the way, and not what this store calls so: rename "
                     "it, or destroy it if nobody needs it",
                     holder=f"dataset {place}",
                 ) from error
+            return chain._replace(guid=theirs["guid"])
+        return chain
 
     @contextlib.contextmanager
     def scratch(

@@ -128,10 +128,11 @@ class Removal(Protocol):
 
         They may be clones and children of each other, in any order; clones and children go first.
         A dataset that is not there, or has no snapshot, is fine. One channel program in one
-        transaction first looks for all that is in the way: another snapshot, a hold, a clone or
-        child outside of ``datasets``, and whether one is busy (mounted in whatever namespace, being
-        sent or received). When it finds something it returns that, and has changed nothing.
-        Otherwise all is destroyed, durably, and the list is empty; space is freed afterwards.
+        transaction first looks for all that is in the way: another snapshot, a hold, a bookmark, a
+        clone or child outside of ``datasets``, and whether one is busy (mounted in whatever
+        namespace, being sent or received). When it finds something it returns that, and has changed
+        nothing. Otherwise all is destroyed, durably, and the list is empty; space is freed
+        afterwards.
 
         A signal, SIGKILL included, finds it not begun or done (zcp.c, zcp_lua_counthook()). A
         ZfsFailure after the check (the disk, EIO) may leave some destroyed: ``name`` is the first

@@ -9,6 +9,7 @@ from typing import Final
 from layerfs.errors import (
     LayerFSError,
     PermissionDeniedError,
+    ReadOnlyFilesystemError,
     StorageError,
     WriteFailedError,
     ZFSCloneFailedError,
@@ -98,7 +99,7 @@ _KINDS: Final[dict[str, type[LayerFSError]]] = {
     "hold": ZFSSnapshotFailedError,
     "release": ZFSSnapshotFailedError,
 }
-_FULL: Final = {_errno.ENOSPC, _errno.EDQUOT, _errno.EROFS}
+_FULL: Final = {_errno.ENOSPC, _errno.EDQUOT}
 _DENIED: Final = {_errno.EPERM, _errno.EACCES}
 
 
@@ -136,8 +137,8 @@ def explained(operation: str, errno: int) -> str:
 def refusal(failure: ZfsFailure) -> LayerFSError:
     """Return what layerfs raises for a failure: the one mapping from numbers to classes.
 
-    A missing dataset, a full pool, and a want of privilege have classes of their own, whatever was
-    done; the rest is told apart by the operation.
+    A missing dataset, a full or read-only pool, and a want of privilege have classes of their own,
+    whatever was done; the rest is told apart by the operation.
     """
     number = failure.errno
     remedy = _REMEDIES_OF.get((failure.operation, number)) or _REMEDIES.get(number)
@@ -145,6 +146,8 @@ def refusal(failure: ZfsFailure) -> LayerFSError:
     kind: type[LayerFSError]
     if number in _FULL:
         kind = WriteFailedError
+    elif number == _errno.EROFS:
+        kind = ReadOnlyFilesystemError
     elif number in _DENIED:
         kind = PermissionDeniedError
     elif number == _errno.ENOENT:

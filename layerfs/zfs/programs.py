@@ -193,6 +193,7 @@ local n=#o
 for c in zfs.list.children(d) do
 if here[c] then first(c,d) else add(d,"child",c) end
 end
+for b in zfs.list.bookmarks(d) do add(d,"bookmark",b) end
 for s in zfs.list.snapshots(d) do
 if s~=d.."@"..last then
 add(d,"snapshot",s)
@@ -214,9 +215,7 @@ if own[d] then
 e=zfs.check.rollback(d)
 if e==EBUSY or e==EAGAIN then
 add(d,"busy",d)
-elseif e==EEXIST then
-for b in zfs.list.bookmarks(d) do add(d,"bookmark",b) end
-elseif e~=0 and e~=ENOSPC and e~=EDQUOT then
+elseif e~=0 and e~=EEXIST and e~=ENOSPC and e~=EDQUOT then
 return no(e,d)
 end
 else

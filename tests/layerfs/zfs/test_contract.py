@@ -341,11 +341,13 @@ class RemovalContract(Contract):
         for name, parent in (("a", None), ("b", "a"), ("c", "b"), ("d", None), ("e", None)):
             self.layer(name, parent)
         a, b, c, d, e = (self.below(name) for name in "abcde")
+        command("zfs", "bookmark", f"{a}@layer", f"{a}#mine")
         self.zfs.hold(f"{b}@layer", "sanoid")
         self.zfs.snapshot([f"{d}@foreign"])
         self.zfs.create(f"{e}/child")
         found = self.zfs.remove([e, d, b, a], snapshot="layer")
         assert sorted(found) == [
+            Obstacle(a, f"bookmark {a}#mine"),
             Obstacle(b, f"clone {c}"),
             Obstacle(b, f"hold sanoid on {b}@layer"),
             Obstacle(d, f"snapshot {d}@foreign"),

@@ -15,7 +15,7 @@ from layerfs.zfs.failure import ECKSUM, ZFS_ERR_STREAM_TRUNCATED, ZfsFailure, re
         ("create", errno.ENOENT, errors.ZFSDatasetNotFoundError),
         ("create", errno.ENOSPC, errors.WriteFailedError),
         ("create", errno.EDQUOT, errors.WriteFailedError),
-        ("create", errno.EROFS, errors.WriteFailedError),
+        ("create", errno.EROFS, errors.ReadOnlyFilesystemError),
         ("create", errno.EPERM, errors.PermissionDeniedError),
         ("set", errno.EACCES, errors.PermissionDeniedError),
         ("clone", errno.EXDEV, errors.ZFSCloneFailedError),
