@@ -12,8 +12,8 @@ from layerfs.zfs.pipes import receiving, sending
 MUCH = bytes(range(256)) * (1 << 14)
 
 
-class Fake:
-    """Writes and reads what a test says, as ZFS would."""
+class End:
+    """The other end of the pipe: writes and reads what a test says; no ZFS is needed for that."""
 
     def __init__(self, *, data=b"", most=None, fails=None):
         self.data, self.most, self.fails = data, most, fails
@@ -54,7 +54,7 @@ def _nothing_left():
 
 
 def test_a_stream_is_sent_in_large_pieces():
-    zfs = Fake(data=MUCH)
+    zfs = End(data=MUCH)
     with sending(zfs, "p/a@s", "p/b@s") as read:
         pieces = list(iter(partial(read, 1 << 20), b""))
     assert b"".join(pieces) == MUCH
@@ -72,20 +72,20 @@ def fail(where, before=lambda _: None):
 def test_a_send_that_fails_is_told_at_the_end():
     with (
         pytest.raises(ZfsFailure, match="EIO"),
-        sending(Fake(data=b"part", fails=errno.EIO), "p/a@s", None) as read,
+        sending(End(data=b"part", fails=errno.EIO), "p/a@s", None) as read,
     ):
         assert read(9) + read(9) == b"part"
 
 
 def test_a_send_that_nobody_reads_is_ended():
-    zfs = Fake(data=MUCH)
+    zfs = End(data=MUCH)
     with pytest.raises(KeyError):
         fail(sending(zfs, "p/a@s", None), lambda read: read(1))
     assert zfs.broken
 
 
 def test_a_stream_is_received_piece_by_piece():
-    zfs = Fake()
+    zfs = End()
     with receiving(zfs, "p/a@s", {"k": "v"}, "p/b@s") as take:
         take(MUCH)
         take(b"end")
@@ -95,7 +95,7 @@ def test_a_stream_is_received_piece_by_piece():
 
 def test_what_comes_after_a_failure_is_dropped_and_the_failure_told():
     def use():
-        with receiving(Fake(most=1, fails=errno.ENOSPC), "p/a@s", {}, None) as take:
+        with receiving(End(most=1, fails=errno.ENOSPC), "p/a@s", {}, None) as take:
             for _ in range(8):
                 take(MUCH)
 
@@ -105,7 +105,7 @@ def test_what_comes_after_a_failure_is_dropped_and_the_failure_told():
 
 def test_what_fails_at_our_end_counts():
     with pytest.raises(KeyError):
-        fail(receiving(Fake(fails=errno.EINVAL), "p/a@s", {}, None), lambda take: take(b"x"))
+        fail(receiving(End(fails=errno.EINVAL), "p/a@s", {}, None), lambda take: take(b"x"))
 
 
 def test_without_a_thread_nothing_is_left(monkeypatch):
@@ -113,5 +113,5 @@ def test_without_a_thread_nothing_is_left(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    with pytest.raises(StorageError, match="no thread"), sending(Fake(), "p/a@s", None):
+    with pytest.raises(StorageError, match="no thread"), sending(End(), "p/a@s", None):
         pass
