@@ -43,8 +43,9 @@ SHOWN = {
             "unused": 9,
             "mounts": 3,
             "bytes_total": 5 << 30,
+            "zfs": {"dataset": "p/a", "used": 9, "available": 5 << 30, "compressratio": "1.50"},
         },
-        "on disk       5.00 GiB (5368709120 bytes)",
+        "(5368709120 bytes)\ndataset          p/a\n  used           9 bytes",
     ),
     "check": ({"problems": [{"kind": "orphan", "message": "left over"}]}, "orphan: left over"),
     "import": (
