@@ -4,6 +4,7 @@ OpenZFS before 2.2 cannot be an upperdir, a dataset may have been made with rule
 properties change at any time: what cannot be had is refused by name, and no other tree is shown.
 """
 
+import contextlib
 import random
 
 import pytest
@@ -70,6 +71,16 @@ def dataset_of(host, place):
 def incompressible(size):
     """Return bytes that take their space also where a pool compresses; the same each time."""
     return random.Random(size).randbytes(size)
+
+
+@contextlib.contextmanager
+def quota(host, dataset, size):
+    """Let a dataset take no more than so many bytes, for as long as the context lasts."""
+    host.zfs.set(dataset, {"quota": str(size)})
+    try:
+        yield
+    finally:
+        host.zfs.set(dataset, {"quota": "none"})
 
 
 @on_zfs("ZFS-201", "PROTOCOL.md, 3 and 10; overlayfs.rst, Upper and Lower", upper=True)
@@ -308,12 +319,11 @@ def test_a_quota_of_the_dataset_is_met_with_nothing_left(subject_on_dataset, hos
     subject.add(A)
     path, dataset = subject.put(big.blob()), dataset_of(host, subject.store)
     used = host.zfs.space(dataset)["used"]
-    host.zfs.set(dataset, {"quota": str(used + (4 << 20))})
-    with subject.refuses("write-failed"):
-        subject.tree(subject.call("add", path=path, media_type=big.media_type).layer.digest)
-    if big.digest not in subject.digests():
-        assert host.zfs.space(dataset)["used"] < used + (1 << 20)
-    host.zfs.set(dataset, {"quota": "none"})
+    with quota(host, dataset, used + (4 << 20)):
+        with subject.refuses("write-failed"):
+            subject.tree(subject.call("add", path=path, media_type=big.media_type).layer.digest)
+        if big.digest not in subject.digests():
+            assert host.zfs.space(dataset)["used"] < used + (1 << 20)
     assert subject.tree(A, big) == model.apply(A, big)
 
 
@@ -422,9 +432,8 @@ def test_layers_can_be_removed_where_a_quota_is_met(subject_on_dataset, host):
     big = Layer(File("big", incompressible(4 << 20)), Dir("d/e/f"), File("d/e/f/g"))
     assert subject.tree(A, big) == model.apply(A, big)
     used = host.zfs.space(dataset)["used"]
-    host.zfs.set(dataset, {"quota": str(used)})
-    for layer in (big, A):
-        assert subject.call("remove", digest=layer.digest).removed
-    assert subject.digests() == set()
-    assert host.zfs.space(dataset)["used"] < used - (3 << 20)
-    host.zfs.set(dataset, {"quota": "none"})
+    with quota(host, dataset, used):
+        for layer in (big, A):
+            assert subject.call("remove", digest=layer.digest).removed
+        assert subject.digests() == set()
+        assert host.zfs.space(dataset)["used"] < used - (3 << 20)
