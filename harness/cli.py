@@ -35,6 +35,7 @@ from harness import (
     runner,
     schemas,
     show,
+    subjectcli,
     vmdoctor,
 )
 from harness import target as target_kinds
@@ -60,6 +61,7 @@ app = typer.Typer(
 image_app = typer.Typer(help="A real image, for the cases that want one.", no_args_is_help=True)
 app.add_typer(image_app, name="image")
 app.add_typer(boxcli.app, name="box")
+app.add_typer(subjectcli.app, name="subject")
 resultscli.register(app)
 
 
