@@ -6,6 +6,7 @@ Everything wrong with the options is a ``pytest.UsageError`` of one line, before
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -41,6 +42,26 @@ class Settings:
     mode: Mode
     evidence: Literal["none", "bad", "all"]  #: of which cases it is written below ``output``
     keep: bool = False  #: the target of the first bad case, where that can be
+
+    def begun(self, *, image: bool) -> list[str]:
+        """Return the words that begin a command which asks this subject again, here."""
+        words = ["layerfs-conformance", "run", "--subject", self.word, "--target", self.target]
+        if self.mode != "session":
+            words += ["--suite-mode", self.mode]
+        if image and self.image is not None:
+            words += ["--image", str(self.image)]
+        return words
+
+    def command(self) -> str:
+        """Return the command that does this run again."""
+        words = self.begun(image=True)
+        for name in self.demanded:
+            words += ["--profile", name]
+        for case in sorted(self.cases):
+            words += ["--case", case]
+        if self.keyword:
+            words += ["-k", self.keyword]
+        return shlex.join(words)
 
 
 def activate(config: pytest.Config) -> None:

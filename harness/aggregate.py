@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from harness import carried
+from harness import carried, suite
 from harness import report as report_page
 from harness.activation import Settings
 from harness.results import (
@@ -114,6 +114,9 @@ class Aggregate:
         remarks += tuple(f"not conformant: {error}" for error in self._errors)
         complete = not (interrupted or self._errors)
         return Results(
+            suite_digest=suite.digest(),
+            environment=suite.environment(),
+            command=settings.command(),
             subject=SubjectInfo(
                 name=settings.subject.name,
                 version=self._run.get("version", ""),

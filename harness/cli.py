@@ -16,7 +16,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import pytest
 import typer
@@ -31,10 +31,11 @@ from harness import (
     doctor,
     mutants,
     realimage,
-    report,
+    resultscli,
     runner,
     schemas,
     show,
+    subjectcli,
     vmdoctor,
 )
 from harness import target as target_kinds
@@ -43,16 +44,12 @@ from harness.bench import Bench, SubjectUnfitError
 from harness.catalogue import Entry
 from harness.config import CONFORMANCE, SUBJECTS
 from harness.errors import HarnessError
+from harness.exits import INTERRUPTED, NOT_SO, PROGRAM, USAGE
 from harness.plugin import DEFAULT_OUTPUT
 from harness.protocol import PROTOCOL_VERSION
 from harness.report import seconds
 from harness.results import SUITE_VERSION, ResultsError, load
 from harness.wording import counted, first_line, source_url, visible, word
-
-PROGRAM: Final = "layerfs-conformance"
-NOT_SO: Final = 1
-USAGE: Final = 2
-INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name=PROGRAM,
@@ -64,6 +61,8 @@ app = typer.Typer(
 image_app = typer.Typer(help="A real image, for the cases that want one.", no_args_is_help=True)
 app.add_typer(image_app, name="image")
 app.add_typer(boxcli.app, name="box")
+app.add_typer(subjectcli.app, name="subject")
+resultscli.register(app)
 
 
 class Mode(StrEnum):
@@ -329,20 +328,6 @@ def kill(
     if form is Format.json:
         _print_json(toll.to_json())
     raise typer.Exit(0 if toll.good else NOT_SO)
-
-
-@app.command("report")
-def compare(
-    results: Annotated[list[Path], typer.Argument(help="results.json, or folders with one.")],
-    output: Annotated[Path, typer.Option(help="The folder that the page is written to.")],
-) -> None:
-    """Make one page of one or several results, side by side."""
-    runs = [(load(path), path if path.is_dir() else path.parent) for path in results]
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        print(report.write([(one, folder.absolute()) for one, folder in runs], output.absolute()))  # noqa: T201
-    except OSError as error:
-        raise typer.BadParameter(f"{output}: {error.strerror}") from error
 
 
 class Schema(StrEnum):

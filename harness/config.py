@@ -98,12 +98,16 @@ class Install(_Table):
 
 
 class ExpectedFailure(_Table):
-    """A clause, or one case of it, that is known to fail, and where that is tracked."""
+    """A clause, or one case of it, that is known to fail, and where that is tracked.
+
+    ``shown_by`` is a command that shows it with the implementation's own means, for readers only.
+    """
 
     clause: Text | None = None
     case: Text | None = None
     reason: Text
     link: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    shown_by: Text | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

@@ -20,7 +20,7 @@ from harness.activation import Settings
 from harness.bench import Bench
 from harness.catalogue import Identity, gather, identify
 from harness.clause import Clause
-from harness.config import SubjectConfig
+from harness.config import ExpectedFailure, SubjectConfig
 from harness.errors import HarnessError
 from harness.evidence import Evidence
 from harness.observe import Host
@@ -39,8 +39,7 @@ class Case:
     id: str
     clause: Clause
     area: str
-    expected: str | None
-    link: str
+    known: ExpectedFailure | None
     evidence: Evidence
     uses_image: bool
     raised: list[tuple[Phase, BaseException]] = field(default_factory=list)
@@ -49,6 +48,11 @@ class Case:
     started: float = 0.0
     target_s: float = 0.0  #: spent on making a target, which is no part of the case
     judged: bool = False
+
+    @property
+    def expected(self) -> str | None:
+        """Why it is known to fail; None where it is not."""
+        return None if self.known is None else self.known.reason
 
     def transcript(self) -> list[Exchange]:
         """Every call of the case's subjects, in order."""
@@ -135,13 +139,11 @@ class Judge:
             items[:] = kept
 
     def _case_of(self, who: Identity, item: pytest.Item) -> Case:
-        known = self._settings.subject.expected_failure(who.clause.id, who.id)
         return Case(
             id=who.id,
             clause=who.clause,
             area=who.area,
-            expected=None if known is None else known.reason,
-            link="" if known is None else known.link,
+            known=self._settings.subject.expected_failure(who.clause.id, who.id),
             evidence=Evidence(who.id),
             uses_image="image_layout" in item.fixturenames,  # type: ignore[attr-defined]
         )
@@ -262,8 +264,8 @@ class Judge:
             message=judgement.message,
             failure=judgement.failure,
             overhead_s=round(max(0.0, duration - sum(call.duration for call in calls)), 4),
-            link=case.link,
             evidence=evidence,
+            **_known(case.known),
         )
         self._report(case, result, report)
         if judgement.verdict in BAD and self._settings.keep:
@@ -315,19 +317,19 @@ class Judge:
             report.wasxfail = case.expected or ""
 
     def _reproduce(self, case: Case) -> str:
-        settings = self._settings
-        words = ["layerfs-conformance", "run", "--subject", settings.word]
-        words += ["--target", settings.target, "-n", "0", "--case", case.id]
-        if settings.mode != "session":
-            words += ["--suite-mode", settings.mode]
-        if settings.image is not None and case.uses_image:
-            words += ["--image", str(settings.image)]
+        words = [*self._settings.begun(image=case.uses_image), "-n", "0", "--case", case.id]
         return shlex.join(words)
 
     @pytest.hookimpl(trylast=True)  # interrupted, pytest takes the fixtures away in this hook
     def pytest_sessionfinish(self) -> None:
         """Take the target away."""
         self._bench.close()
+
+
+def _known(entry: ExpectedFailure | None) -> dict[str, str]:
+    if entry is None:
+        return {}
+    return {"reason": entry.reason, "link": entry.link, "shown_by": entry.shown_by or ""}
 
 
 def _shown(call: Exchange) -> str:

@@ -42,6 +42,7 @@ def facts(workdir: str) -> dict[str, Any]:
     return {
         "kernel": system.release,
         "machine": system.machine,
+        "distribution": _distribution(),
         "uid": os.geteuid(),
         "gid": os.getegid(),
         "uid_map": _id_map("uid_map"),
@@ -63,6 +64,20 @@ def facts(workdir: str) -> dict[str, Any]:
         "umoci": _version_of("umoci") != "",
         "selinux": os.path.exists("/sys/fs/selinux/enforce"),
     }
+
+
+def _distribution() -> str:
+    """Return what this system calls itself (os-release(5)); empty when it does not say."""
+    try:
+        with open("/etc/os-release", encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        name, _, value = line.partition("=")
+        if name == "PRETTY_NAME":
+            return value.strip("\"'")
+    return ""
 
 
 def in_init_user_namespace() -> bool:

@@ -59,6 +59,8 @@ class TargetInfo(BaseModel):
 
     name: str = Field(description="as given to --target")
     kernel: str = ""
+    machine: str = Field(default="", description="the processor's architecture, as uname(2) has it")
+    distribution: str = Field(default="", description="what os-release(5) calls it")
     uid_map: tuple[tuple[int, int, int], ...] = Field(
         default=(), description="of the target's user namespace: inside, outside, count"
     )
@@ -122,7 +124,11 @@ class CaseResult(_Model):
     overhead_s: float = Field(
         default=0.0, ge=0, description="the part of duration_s not spent waiting for the subject"
     )
+    reason: str = Field(default="", description="of an expected failure: why, in subject.toml")
     link: str = Field(default="", description="of an expected failure: where it is known")
+    shown_by: str = Field(
+        default="", description="of an expected failure: a command that shows it without the suite"
+    )
     evidence: tuple[str, ...] = Field(
         default=(), description="files that show what happened, relative to results.json"
     )
@@ -142,6 +148,11 @@ class Results(_Model):
 
     protocol: int = PROTOCOL_VERSION
     suite_version: str = SUITE_VERSION
+    suite_digest: str = Field(default="", description="over all files that decide verdicts")
+    environment: Mapping[str, str] = Field(
+        default_factory=dict, description="what the harness ran with: name to version"
+    )
+    command: str = Field(default="", description="the command that does this run again")
     subject: SubjectInfo
     target: TargetInfo
     selection: Selection
@@ -219,7 +230,7 @@ def conformance(
         musts = [case for case in mine if case.level == "MUST"]
         if any(case.verdict in EXECUTED for case in musts):
             judged += 1
-        elif musts and profile not in demanded and all(map(_for_want_of_target, musts)):
+        elif musts and profile not in demanded and all(map(for_want_of_target, musts)):
             remarks.append(
                 f"profile {profile} is not judged: {musts[0].message} ({len(musts)} MUST cases)"
             )
@@ -233,7 +244,8 @@ def conformance(
     return not bad and not unheard and judged > 0, tuple(remarks)
 
 
-def _for_want_of_target(case: CaseResult) -> bool:
+def for_want_of_target(case: CaseResult) -> bool:
+    """Whether a case is unsupported for want of the target, and says nothing of the subject."""
     return case.verdict == "unsupported" and case.message.startswith("target:")
 
 
@@ -260,9 +272,15 @@ def load(path: Path) -> Results:
     """Read a results file; ``path`` may be the folder that holds one. Raises ResultsError."""
     file = path / "results.json" if path.is_dir() else path
     try:
-        return Results.model_validate_json(file.read_bytes())
+        return parse(file.read_bytes(), file)
     except OSError as error:
         raise ResultsError(f"{file}: {error.strerror}") from error
+
+
+def parse(data: bytes, file: Path) -> Results:
+    """Read the results that ``file`` has. Raises ResultsError."""
+    try:
+        return Results.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from harness.comparison import KINDS, Comparison
 from harness.finding import Finding
 from harness.mutants import Fate, Toll
 from harness.report import seconds, told
@@ -213,6 +214,41 @@ def toll(out: Console, whole: Toll) -> None:
         text = f"MUST clauses without a mutant that they kill: {', '.join(whole.uncovered)}"
         out.print(Text(text), soft_wrap=True)
     out.print(Text(", ".join(parts), "bold green" if whole.good else "bold red"))
+
+
+_KIND_COLOURS: Final = {"worse": "red", "better": "green"}
+
+
+def comparison(out: Console, found: Comparison) -> None:
+    """Show what changed, worst first, and in a last line whether the subject has regressed."""
+    old, new = found.old, found.new
+    out.print(
+        Text(
+            visible(
+                f"{old.subject.name}: {old.subject.version}, {old.started} -> "
+                f"{new.subject.version}, {new.started}"
+            ),
+            "bold",
+        ),
+        soft_wrap=True,
+    )
+    for remark in found.remarks:
+        out.print(Text(visible(remark)), soft_wrap=True)
+    for kind in KINDS:
+        for change in found.of(kind):
+            line = Text(f"{kind:<8} ", _KIND_COLOURS.get(kind, ""))
+            line.append(f"{visible(change.id)}  ", "bold")
+            line.append(f"{_ended(change.old)} -> {_ended(change.new)}")
+            if change.new is not None and change.new.message:
+                line.append(f"  {first_line(change.new.message)}", "dim")
+            out.print(line, soft_wrap=True)
+    counts = [f"{len(found.of(kind))} {kind}" for kind in KINDS if found.of(kind)]
+    said = ", ".join([*counts, f"{found.same} as before"])
+    out.print(Text(said, "bold red" if found.regressed else "bold green"))
+
+
+def _ended(case: CaseResult | None) -> str:
+    return "not asked" if case is None else f"{SYMBOLS[case.verdict]} {word(case.verdict)}"
 
 
 def table(out: Console, headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:

@@ -80,6 +80,11 @@ def source_url(source: str) -> str | None:
     return None
 
 
+def is_web(link: str) -> bool:
+    """Return whether a link that others wrote leads to the web, and is no script."""
+    return re.fullmatch(r"https?://[^\s\"'<>]+", link) is not None
+
+
 def visible(text: str) -> str:
     """Return ``text`` with everything that could steer a terminal or a page made visible.
 

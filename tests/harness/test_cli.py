@@ -214,24 +214,6 @@ def test_schema_prints_what_is_checked_in(which):
     assert cli("schema", which).stdout == schemas.text(which)
 
 
-def test_report_joins_several_results(tmp_path):
-    for name, run in (("a", results(case())), ("b", results(case(verdict="failed")))):
-        (tmp_path / name).mkdir()
-        write(run, tmp_path / name / "results.json")
-    page = tmp_path / "both" / "index.html"
-    done = cli("report", "a", "b/results.json", "--output", "both", cwd=tmp_path)
-    assert (done.returncode, done.stdout.strip()) == (0, str(page)), done.stderr
-    assert "2 runs side by side" in page.read_text()
-
-
-def test_report_of_no_results_is_one_line(tmp_path):
-    done = cli("report", tmp_path, "--output", tmp_path / "out")
-    assert (done.returncode, done.stdout) == (USAGE, "")
-    assert re.fullmatch(
-        rf"layerfs-conformance: {tmp_path}/results.json: No such file.*\n", done.stderr
-    )
-
-
 def test_an_unknown_mutant_is_one_line():
     done = cli("mutants", "nobody")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (USAGE, "", 1)
@@ -241,6 +223,7 @@ def test_an_unknown_mutant_is_one_line():
 def test_help_teaches_every_command():
     done = cli("--help")
     assert done.returncode == 0
-    for command in ("run", "list", "explain", "subjects", "doctor", "mutants", "report", "schema"):
+    for command in ("run", "list", "explain", "subjects", "doctor", "mutants", "report", "compare",
+                    "bundle", "verify-bundle", "subject", "schema"):  # fmt: skip
         assert re.search(rf"\b{command}\b", done.stdout), command
     assert "layerfs-conformance" in cli("--version").stdout

@@ -152,6 +152,12 @@ def test_an_expected_failure_covers_its_case_or_its_whole_clause(tmp_path):
     assert reason("BBB-001", "BBB-001[y]") is None
 
 
+def test_an_expected_failure_may_say_what_shows_it(tmp_path):
+    entry = "[[expected_failures]]\nclause='AAA-001'\nreason='r'\nlink='https://x/1'\n"
+    known = config.load(write(tmp_path, WHOLE + entry + "shown_by='x --fail'\n"))
+    assert known.expected_failures[0].shown_by == "x --fail"
+
+
 def test_a_subject_is_found_by_name_or_by_folder(tmp_path, monkeypatch):
     write(tmp_path / "subjects" / "toy", WHOLE)
     monkeypatch.setattr(config, "SUBJECTS", tmp_path / "subjects")

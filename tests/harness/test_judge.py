@@ -1,9 +1,12 @@
 """Whole runs of a toy suite against a toy subject on the local target, by plain pytest."""
 
 import json
+import os
 import shlex
 
 import pytest
+
+from harness import suite
 
 from . import toy
 
@@ -76,6 +79,7 @@ EXPECTED = """
 clause = "TOY-008"
 reason = "known since 1970"
 link = "https://example.org/8"
+shown_by = "toy --fail"
 """
 
 
@@ -107,6 +111,21 @@ def ran(tmp_path_factory):
 def test_each_case_has_its_verdict_and_says_why(ran, case, verdict, message):
     found = ran[0].case(case)
     assert (found.verdict, message in found.message) == (verdict, True), found.message
+
+
+def test_a_known_failure_carries_what_the_subject_says_of_it(ran):
+    known, other = ran[0].case("TOY-008[fails]"), ran[0].case("TOY-004")
+    assert (known.reason, known.link) == ("known since 1970", "https://example.org/8")
+    assert known.shown_by == "toy --fail"
+    assert (other.reason, other.link, other.shown_by) == ("", "", "")
+
+
+def test_a_run_says_by_what_it_was_judged_and_how_to_do_it_again(ran):
+    found = ran[0].results()
+    assert found.suite_digest == suite.digest()
+    assert found.environment == suite.environment()
+    assert found.command == f"layerfs-conformance run --subject {ran[0].subject} --target local"
+    assert found.target.machine == os.uname().machine
 
 
 def test_the_counts_are_those_of_the_cases(ran):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 
 import pytest
@@ -21,6 +22,7 @@ def test_the_facts_are_true_of_the_target(local_host):
         return True
 
     assert facts["kernel"] == os.uname().release
+    assert facts["distribution"] == platform.freedesktop_os_release().get("PRETTY_NAME", "")
     assert facts["can_chown_ids"] == possible("chown", here, 1000, 1000)
     assert facts["user_xattrs"] == possible("setxattr", here, "user.x", b"1")
     assert facts["trusted_xattrs"] == possible("setxattr", here, "trusted.x", b"1")

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 
@@ -62,9 +64,9 @@ def failing(**changes):
 )
 def test_the_version_of_zfs_is_told_where_there_is_one(vdev, said):
     run = results(case())
-    assert "ZFS" not in report._facts(run)
+    assert "ZFS" not in report.facts(run)
     target = run.target.model_copy(update={"zfs_version": "2.3.9", "zfs_vdev": vdev})
-    assert report._facts(run.model_copy(update={"target": target}))["ZFS"] == said
+    assert report.facts(run.model_copy(update={"target": target}))["ZFS"] == said
 
 
 def test_what_a_subject_says_is_text_and_never_markup(tmp_path):
@@ -91,7 +93,7 @@ def test_a_verdict_is_told_by_symbol_and_word(tmp_path):
 
 def test_what_needs_attention_leads_to_its_case(tmp_path):
     shown = page(tmp_path, results(failing(), case("WHT-002")))
-    inside = [link[1:] for link in shown.links if link.startswith("#case")]
+    inside = [link[1:] for link in shown.links if link.startswith("#case-")]
     assert inside == ["case-WHT-001"]
     assert set(inside) <= set(shown.ids)
 
@@ -141,3 +143,51 @@ def test_a_run_without_cases_is_a_page_too(tmp_path):
 )
 def test_durations_are_for_people(value, shown):
     assert report.seconds(value) == shown
+
+
+def test_only_the_script_of_the_page_itself_may_run(tmp_path):
+    text = report.render([(results(case()), tmp_path)], tmp_path)
+    script = text.split("<script>", 1)[1].split("</script>", 1)[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text
+    assert not re.search(r"<[^>]* on\w+=", text)
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "https://x\" onclick='a(1)'", "data:,"])
+def test_a_link_that_is_no_address_of_the_web_is_text(tmp_path, link):
+    shown = page(tmp_path, results(case(verdict="expected_failure", reason="so", link=link)))
+    assert all(one.startswith(("#", "https://github.com/opencontainers/")) for one in shown.links)
+    assert f"({link})" in shown.text
+
+
+def test_a_known_failure_has_its_reason_its_link_and_its_command(tmp_path):
+    known = {"reason": "it sinks", "link": "https://x.org/1", "shown_by": "float --stone"}
+    shown = page(tmp_path, results(case(verdict="expected_failure", **known)))
+    assert "Known: it sinks" in shown.text
+    assert "float --stone" in shown.text
+    assert "https://x.org/1" in shown.links
+
+
+def test_every_cell_of_several_runs_leads_to_its_cases(tmp_path):
+    other = results(failing(), case("TAR-001", area="tar"))
+    shown = page(tmp_path, results(case()), other)
+    areas = [link[1:] for link in shown.links if link.startswith("#area-")]
+    assert sorted(areas) == ["area-1"] * 3 + ["area-2"] * 3
+    assert set(areas) <= set(shown.ids)
+
+
+def test_runs_of_different_suites_are_said_to_be(tmp_path):
+    run = results(case())
+    assert "different suites" not in page(tmp_path, run, run).text
+    assert "2 different suites" in page(
+        tmp_path, run, run.model_copy(update={"suite_digest": "sha256:" + "1" * 64})
+    ).text  # fmt: skip
+
+
+def test_the_host_and_the_times_are_told(tmp_path):
+    run = results(case(duration_s=1.5), case("WHT-002", duration_s=2.5))
+    target = run.target.model_copy(update={"distribution": "Some Linux 1", "machine": "s390x"})
+    run = run.model_copy(update={"target": target})
+    text = " ".join(page(tmp_path, run, results(failing())).text.split())
+    assert "local, Some Linux 1, 6.1, s390x" in text
+    assert "whiteouts4.0 s2.0 s100 ms100 ms" in text
