@@ -1,0 +1,307 @@
+"""containerd, by its command ctr: layers are images of one layer, views are mounted images.
+
+Each store has a daemon of its own, with root, state and socket in the store. It collects garbage
+only where it is asked to (``--sync``), which is a matter of its configuration. What a store has is
+in containerd alone: a layer is an image that is named for its digest, a view one that is named for
+its target. Every view is mounted and unmounted by ``ctr images mount`` and ``unmount``, which take
+the target for the snapshot's key.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import itertools
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import tarfile
+from collections.abc import Iterator
+from typing import Any, Final
+
+import images
+from protocol import Json, Refusal, crash, program, serve
+
+SNAPSHOTTER: Final = os.environ["CONTAINERD_SNAPSHOTTER"]
+_CONFIG: Final = """\
+version = 2
+root = {root}
+state = {state}
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = {socket}
+[plugins."io.containerd.gc.v1.scheduler"]
+deletion_threshold = 0
+mutation_threshold = 0
+startup_delay = "8760h"
+"""
+_COMPLAINTS: Final = (
+    (r"connect: no such file|connection refused|containerd\.sock: connect", "storage-error"),
+    (r"unexpected commit (digest|size)|failed size validation", "digest-mismatch"),
+    (r"wrong diff id calculated", "digest-mismatch"),
+    (r"gzip: invalid (header|checksum)|flate: corrupt input", "decompression-error"),
+    (r"magic number mismatch|zstd.*(invalid|corrupt|mismatch)", "decompression-error"),
+    (r"archive/tar: (invalid|sparse file)|unhandled tar header type", "validation-error"),
+    (r"invalid whiteout name", "hostile-layer"),
+    (r"link .*: operation not permitted", "hostile-layer"),  # link(2), EPERM: to a directory
+    (r"link .*: no such file or directory", "invalid-layer-path"),
+    (r"(open|mkdir|mknod|link|symlink) .*: file name too long", "invalid-layer-path"),
+    (r"no space left on device", "write-failed"),
+    (r"device or resource busy", "unmount-failed"),
+)
+_numbers = itertools.count()
+
+
+def ctr(store: str, *words: str, more: tuple[tuple[str, str], ...] = (), **streams: Any) -> bytes:
+    """Run ctr against the store's daemon. Raises Refusal."""
+    argv = ["ctr", "--address", f"{store}/containerd.sock", "--namespace", "conformance", *words]
+    return program(argv, (*more, *_COMPLAINTS), **streams)
+
+
+# --- the daemon -----------------------------------------------------------------------------------
+
+
+def open_(request: Json) -> Json:
+    store = request["store"]
+    if request["readonly"] or request["limits"]:
+        raise Refusal("unsupported", "a store that is read-only, or has other limits")
+    try:
+        os.makedirs(store, exist_ok=True)
+    except OSError as error:
+        raise Refusal("storage-error", f"{store}: {error.strerror}") from None
+    if _daemon(store) is None:
+        _start(store)
+    return {"store": store}
+
+
+def close(request: Json) -> Json:
+    store = request["store"]
+    for view in _views(store):
+        unmount({"store": store, "target": view["target"]})
+    process = _daemon(store)
+    if process is not None:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        select.select([process], [], [])
+    return {}
+
+
+def _daemon(store: str) -> int | None:
+    """Return a descriptor of the store's daemon, by who listens at its socket; None without one."""
+    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError, ProcessLookupError):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(f"{store}/containerd.sock")
+            credentials = one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return os.pidfd_open(int.from_bytes(credentials[:4], sys.byteorder))
+    return None
+
+
+def _start(store: str) -> None:
+    """Start the daemon as an orphan, for whoever answers this request ends before it."""
+    places = {"root": "root", "state": "state", "socket": "containerd.sock"}
+    texts = {
+        name: json.dumps(f"{store}/{place}", ensure_ascii=False) for name, place in places.items()
+    }
+    with open(f"{store}/config.toml", "w", encoding="utf-8") as file:
+        file.write(_CONFIG.format(**texts))
+    start = 'containerd --config "$0/config.toml" </dev/null >"$0/log" 2>&1 & echo $!'
+    process = os.pidfd_open(int(program(["setsid", "sh", "-c", start, store])))
+    while _daemon(store) is None:
+        if select.select([process], [], [], 0.02)[0]:
+            with open(f"{store}/log", encoding="utf-8") as file:
+                crash(f"containerd did not start: {file.read()[-2000:]}")
+    ctr(store, "version")
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+def _names(store: str) -> dict[str, str]:
+    """Return the manifest's digest of each image, by name."""
+    lines = ctr(store, "images", "ls").decode().splitlines()[1:]
+    return {words[0]: words[2] for words in map(str.split, lines)}
+
+
+def _manifest(store: str, digest: str) -> Json:
+    found: Json = json.loads(ctr(store, "content", "get", digest))
+    return found
+
+
+def _layer(store: str, digest: str) -> Json:
+    """Return a layer's manifest."""
+    manifest = _names(store).get(f"layer/{digest}")
+    if manifest is None:
+        raise Refusal("layer-not-found", f"no layer {digest}", digest=digest)
+    return _manifest(store, manifest)
+
+
+@contextlib.contextmanager
+def _unpacked(store: str, layers: list[Json], **annotations: str) -> Iterator[str]:
+    """Give the name of an image of layers that containerd has unpacked; it is gone afterwards."""
+    name = f"new/{os.getpid()}-{next(_numbers)}"
+    files = images.layout(
+        *images.image(layers, **annotations), **{"io.containerd.image.name": name}
+    )
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as archive:
+        for path, data in files.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    compressed = any(not layer["mediaType"].endswith("tar") for layer in layers)
+    cut_off = (r"unexpected EOF", "decompression-error" if compressed else "validation-error")
+    try:
+        ctr(
+            store, "images", "import", "--snapshotter", SNAPSHOTTER, "-",
+            stdin=memory.getvalue(), more=(cut_off,),
+        )  # fmt: skip
+        yield name
+    finally:
+        if name in _names(store):
+            ctr(store, "images", "rm", "--sync", name)
+
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+def add(request: Json) -> Json:
+    store = request["store"]
+    with images.blob(request["path"]) as source:
+        layer = images.told(source, request)
+        ctr(
+            store, "content", "ingest", "--expected-digest", layer["digest"],
+            "--expected-size", str(layer["size"]), f"{os.getpid()}-{next(_numbers)}", stdin=source,
+        )  # fmt: skip
+    return _kept(store, layer)
+
+
+def _kept(store: str, layer: Json) -> Json:
+    """Make a layer of a blob that is in the content store."""
+    with _unpacked(store, [layer]) as name:
+        ctr(store, "images", "tag", "--force", name, f"layer/{layer['digest']}")
+    return {"layer": images.layer(_layer(store, layer["digest"]))}
+
+
+def get(request: Json) -> Json:
+    return {"layer": images.layer(_layer(request["store"], request["digest"]))}
+
+
+def list_(request: Json) -> Json:
+    store = request["store"]
+    manifests = [one for name, one in _names(store).items() if name.startswith("layer/")]
+    return {"layers": [images.layer(_manifest(store, one)) for one in manifests]}
+
+
+def remove(request: Json) -> Json:
+    store, name = request["store"], f"layer/{request['digest']}"
+    if name not in _names(store):
+        return {"removed": False}
+    ctr(store, "images", "rm", "--sync", name)
+    return {"removed": True}
+
+
+# --- views ----------------------------------------------------------------------------------------
+
+
+def _view(target: str) -> str:
+    """Return the name of a view's image; names of images have no spaces."""
+    return f"view/{base64.urlsafe_b64encode(os.fsencode(target)).decode()}"
+
+
+def _views(store: str) -> list[Json]:
+    found = [one for name, one in _names(store).items() if name.startswith("view/")]
+    return [_mounted(_manifest(store, one)) for one in found]
+
+
+def _mounted(manifest: Json) -> Json:
+    return {
+        "target": manifest["annotations"]["target"],
+        "digests": [layer["digest"] for layer in manifest["layers"]],
+        "writable": manifest["annotations"]["writable"] == "True",
+    }
+
+
+def stack(request: Json) -> Json:
+    store, target, writable = request["store"], request["target"], request["writable"]
+    layers = [_layer(store, digest)["layers"][0] for digest in request["digests"]]
+    created = not os.path.lexists(target)
+    words = ["--rw"] if writable else []
+    about = {"target": target, "writable": str(writable), "created": str(created)}
+    with _unpacked(store, layers, **about) as name, contextlib.ExitStack() as undo:
+        if created:
+            _make(target)
+            undo.callback(os.rmdir, target)
+        more = (
+            (r"already exists|not a directory", "invalid-mount-point"),
+            (r"no such file or directory|invalid argument|too many levels", "mount-failed"),
+        )
+        ctr(store, "images", "mount", "--snapshotter", SNAPSHOTTER, *words, name, target, more=more)
+        ctr(store, "images", "tag", name, _view(target))
+        undo.pop_all()
+    return {"mount": {"target": target, "digests": request["digests"], "writable": writable}}
+
+
+def _make(target: str) -> None:
+    try:
+        os.mkdir(target)
+    except OSError as error:
+        raise Refusal("invalid-mount-point", f"{target}: {error.strerror}") from None
+
+
+def mount(request: Json) -> Json:
+    digests = [request.pop("digest")]
+    return stack({**request, "digests": digests, "writable": False})
+
+
+def _found(store: str, target: str) -> Json:
+    """Return the manifest of a view's image."""
+    manifest = _names(store).get(_view(target))
+    if manifest is None:
+        raise Refusal("invalid-mount-point", f"no view at {target}")
+    return _manifest(store, manifest)
+
+
+def unmount(request: Json) -> Json:
+    store, target = request["store"], request["target"]
+    view = _found(store, target)
+    ctr(store, "images", "unmount", "--snapshotter", SNAPSHOTTER, "--rm", target)
+    ctr(store, "images", "rm", "--sync", _view(target))
+    if view["annotations"]["created"] == "True":
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(target)
+    return {}
+
+
+def mounts(request: Json) -> Json:
+    return {"mounts": _views(request["store"])}
+
+
+def commit(request: Json) -> Json:
+    store, target = request["store"], request["target"]
+    if not _mounted(_found(store, target))["writable"]:
+        raise Refusal("read-only-filesystem", f"the view at {target} is read-only")
+    data = ctr(
+        store, "snapshots", "--snapshotter", SNAPSHOTTER, "diff", "--keep",
+        "--media-type", images.TAR, target,
+    )  # fmt: skip
+    digest = images.sha256(data)
+    added = _kept(store, images.described(images.TAR, digest, len(data), digest))
+    ctr(store, "content", "label", digest, "containerd.io/gc.root=")
+    return added
+
+
+def info(_: Json) -> Json:
+    version = program(["containerd", "--version"]).decode().split()[2]
+    return {"name": f"containerd, {SNAPSHOTTER}", "version": version, "protocol": 1}
+
+
+serve(
+    {
+        "info": info, "open": open_, "close": close, "add": add, "get": get, "list": list_,
+        "remove": remove, "stack": stack, "mount": mount, "unmount": unmount, "mounts": mounts,
+        "commit": commit,
+    }
+)  # fmt: skip
