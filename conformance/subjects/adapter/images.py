@@ -70,14 +70,17 @@ def descriptor(media_type: str, digest: str, size: int, annotations: Json | None
     return {**found, "annotations": annotations} if annotations else found
 
 
-def image(layers: Sequence[Json], **annotations: str) -> tuple[bytes, bytes]:
-    """Return the manifest and the configuration of an image of layers, base first."""
+def image(name: str, layers: Sequence[Json], **annotations: str) -> tuple[bytes, bytes]:
+    """Return the manifest and the configuration of an image of layers, base first.
+
+    Images of one configuration are one image to some stores: the name keeps them apart.
+    """
     diff_ids = [layer["annotations"][_DIFF_ID] for layer in layers]
     config = json.dumps(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {},
+            "config": {"Labels": {"name": name}},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         }
     ).encode()

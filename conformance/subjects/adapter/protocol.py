@@ -52,9 +52,9 @@ def program(
     complaints: Complaints = (),
     *,
     stdin: bytes | IO[bytes] | None = None,
-    stdout: IO[bytes] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Run a program to its end and return its standard output, unless that goes to ``stdout``.
+    """Run a program to its end and return its standard output.
 
     Raises Refusal for a complaint of the table; anything else that it says before it fails is a
     crash.
@@ -62,11 +62,10 @@ def program(
     source: Json = {"stdin": stdin or subprocess.DEVNULL}
     if isinstance(stdin, bytes):
         source = {"input": stdin}
-    where = {"stdout": stdout or subprocess.PIPE, "stderr": subprocess.PIPE}
-    done = subprocess.run(argv, check=False, **source, **where)
+    done = subprocess.run(argv, check=False, env=env, capture_output=True, **source)
     said = done.stderr.decode("utf-8", "replace").strip()
     if done.returncode == 0:
-        return done.stdout or b""
+        return done.stdout
     for words, code in complaints:
         if re.search(words, said):
             raise Refusal(code, said.splitlines()[-1])

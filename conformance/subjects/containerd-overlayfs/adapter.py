@@ -143,7 +143,7 @@ def _unpacked(store: str, layers: list[Json], **annotations: str) -> Iterator[st
     """Give the name of an image of layers that containerd has unpacked; it is gone afterwards."""
     name = f"new/{os.getpid()}-{next(_numbers)}"
     files = images.layout(
-        *images.image(layers, **annotations), **{"io.containerd.image.name": name}
+        *images.image(name, layers, **annotations), **{"io.containerd.image.name": name}
     )
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w") as archive:
