@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import images
+import views
 from protocol import Json, Refusal, crash, program, serve
 
 SNAPSHOTTER: Final = os.environ["CONTAINERD_SNAPSHOTTER"]
@@ -227,28 +228,17 @@ def _mounted(manifest: Json) -> Json:
 def stack(request: Json) -> Json:
     store, target, writable = request["store"], request["target"], request["writable"]
     layers = [_layer(store, digest)["layers"][0] for digest in request["digests"]]
-    created = not os.path.lexists(target)
-    words = ["--rw"] if writable else []
-    about = {"target": target, "writable": str(writable), "created": str(created)}
-    with _unpacked(store, layers, **about) as name, contextlib.ExitStack() as undo:
-        if created:
-            _make(target)
-            undo.callback(os.rmdir, target)
-        more = (
-            (r"already exists|not a directory", "invalid-mount-point"),
-            (r"no such file or directory|invalid argument|too many levels", "mount-failed"),
-        )
-        ctr(store, "images", "mount", "--snapshotter", SNAPSHOTTER, *words, name, target, more=more)
-        ctr(store, "images", "tag", name, _view(target))
-        undo.pop_all()
+    words = ["images", "mount", "--snapshotter", SNAPSHOTTER, *(["--rw"] if writable else [])]
+    more = (
+        (r"already exists|not a directory", "invalid-mount-point"),
+        (r"no such file or directory|invalid argument|too many levels", "mount-failed"),
+    )
+    with views.target(target) as created:
+        about = {"target": target, "writable": str(writable), "created": str(created)}
+        with _unpacked(store, layers, **about) as name:
+            ctr(store, *words, name, target, more=more)
+            ctr(store, "images", "tag", name, _view(target))
     return {"mount": {"target": target, "digests": request["digests"], "writable": writable}}
-
-
-def _make(target: str) -> None:
-    try:
-        os.mkdir(target)
-    except OSError as error:
-        raise Refusal("invalid-mount-point", f"{target}: {error.strerror}") from None
 
 
 def mount(request: Json) -> Json:
@@ -269,9 +259,7 @@ def unmount(request: Json) -> Json:
     view = _found(store, target)
     ctr(store, "images", "unmount", "--snapshotter", SNAPSHOTTER, "--rm", target)
     ctr(store, "images", "rm", "--sync", _view(target))
-    if view["annotations"]["created"] == "True":
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(target)
+    views.leave(target, created=view["annotations"]["created"] == "True")
     return {}
 
 

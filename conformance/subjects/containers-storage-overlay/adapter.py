@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import images
+import views
 from protocol import Json, Refusal, program, serve
 
 DRIVER: Final = os.environ["STORAGE_DRIVER"]
@@ -34,7 +35,7 @@ _COMPLAINTS: Final = (
     (r"(open|mkdir|mknod|link|symlink) .*: file name too long", "invalid-layer-path"),
     (r"max depth exceeded", "limit-exceeded"),
     (r"no space left on device", "write-failed"),
-    (r"target is busy|device or resource busy", "unmount-failed"),
+    (r"device or resource busy", "unmount-failed"),
 )
 _numbers = itertools.count()
 
@@ -214,26 +215,10 @@ def stack(request: Json) -> Json:
         undo.callback(storage, store, "delete-container", key)
         source = storage(store, "mount", key).removesuffix(b"\n")
         undo.callback(storage, store, "unmount", key)
-        if not os.path.lexists(target):
-            _make(target)
-            undo.callback(os.rmdir, target)
-        refused = (
-            (
-                r"special device .* does not exist|mount point|not a directory",
-                "invalid-mount-point",
-            ),
-        )
-        option = "bind,rw" if writable else "bind,ro"
-        program(["mount", "--options", option, os.fsdecode(source), target], refused)
+        with views.target(target):
+            views.bind(os.fsdecode(source), target, writable=writable)
         undo.pop_all()
     return {"mount": view}
-
-
-def _make(target: str) -> None:
-    try:
-        os.mkdir(target)
-    except OSError as error:
-        raise Refusal("invalid-mount-point", f"{target}: {error.strerror}") from None
 
 
 def mount(request: Json) -> Json:
@@ -244,14 +229,11 @@ def mount(request: Json) -> Json:
 def unmount(request: Json) -> Json:
     store, target = request["store"], request["target"]
     view = json.loads(_container(store, target)["metadata"])
-    if os.path.ismount(target):
-        program(["umount", target], _COMPLAINTS)
+    views.unbind(target)
     storage(store, "unmount", _key(target))
     storage(store, "delete-container", _key(target))
     storage(store, "delete-image", f"localhost/view:{_key(target)}")
-    if view["created"]:
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(target)
+    views.leave(target, created=view["created"])
     return {}
 
 
