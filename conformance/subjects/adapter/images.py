@@ -34,22 +34,22 @@ def blob(path: str) -> IO[bytes]:
         raise Refusal("path-error", f"{path}: {error.strerror}", path=path) from None
 
 
-def told(source: IO[bytes], request: Json) -> Json:
+def told(source: IO[bytes], request: Json) -> tuple[Json, str]:
     """Return the descriptor of a blob as ``add`` was told of it; what was not told is computed.
 
     Whether that is true is for the implementation to find out: where the blob cannot be
-    decompressed, the diffID is that of what came out until then.
+    decompressed, the diffID is that of what came out until then. The second value is the code for
+    a complaint that something ends too early: whether that is the compression or the archive.
     """
     media_type, size = request["media_type"], request["size"]
     digest = request["digest"] or _digest(source)
-    diff_id = request["diff_id"]
-    if diff_id is None:
-        reader = _READERS.get(media_type.replace(".", "+").rpartition("+")[2], ["cat"])
-        with subprocess.Popen(reader, stdin=source, stdout=subprocess.PIPE) as process:
-            diff_id = _digest(cast("IO[bytes]", process.stdout))
+    reader = _READERS.get(media_type.replace(".", "+").rpartition("+")[2], ["cat"])
+    with subprocess.Popen(reader, stdin=source, stdout=subprocess.PIPE) as process:
+        diff_id = _digest(cast("IO[bytes]", process.stdout))
+    cut_off = "decompression-error" if process.returncode else "validation-error"
     size = source.seek(0, 2) if size is None else size
     source.seek(0)
-    return described(media_type, digest, size, diff_id)
+    return described(media_type, digest, size, request["diff_id"] or diff_id), cut_off
 
 
 def _digest(source: IO[bytes]) -> str:

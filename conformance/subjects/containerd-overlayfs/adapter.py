@@ -140,7 +140,9 @@ def _layer(store: str, digest: str) -> Json:
 
 
 @contextlib.contextmanager
-def _unpacked(store: str, layers: list[Json], **annotations: str) -> Iterator[str]:
+def _unpacked(
+    store: str, layers: list[Json], cut_off: str = "validation-error", **annotations: str
+) -> Iterator[str]:
     """Give the name of an image of layers that containerd has unpacked; it is gone afterwards."""
     name = f"new/{os.getpid()}-{next(_numbers)}"
     files = images.layout(
@@ -152,12 +154,10 @@ def _unpacked(store: str, layers: list[Json], **annotations: str) -> Iterator[st
             member = tarfile.TarInfo(path)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    compressed = any(not layer["mediaType"].endswith("tar") for layer in layers)
-    cut_off = (r"unexpected EOF", "decompression-error" if compressed else "validation-error")
     try:
         ctr(
             store, "images", "import", "--snapshotter", SNAPSHOTTER, "-",
-            stdin=memory.getvalue(), more=(cut_off,),
+            stdin=memory.getvalue(), more=((r"unexpected EOF", cut_off),),
         )  # fmt: skip
         yield name
     finally:
@@ -171,17 +171,17 @@ def _unpacked(store: str, layers: list[Json], **annotations: str) -> Iterator[st
 def add(request: Json) -> Json:
     store = request["store"]
     with images.blob(request["path"]) as source:
-        layer = images.told(source, request)
+        layer, cut_off = images.told(source, request)
         ctr(
             store, "content", "ingest", "--expected-digest", layer["digest"],
             "--expected-size", str(layer["size"]), f"{os.getpid()}-{next(_numbers)}", stdin=source,
         )  # fmt: skip
-    return _kept(store, layer)
+    return _kept(store, layer, cut_off)
 
 
-def _kept(store: str, layer: Json) -> Json:
+def _kept(store: str, layer: Json, cut_off: str = "validation-error") -> Json:
     """Make a layer of a blob that is in the content store."""
-    with _unpacked(store, [layer]) as name:
+    with _unpacked(store, [layer], cut_off) as name:
         ctr(store, "images", "tag", "--force", name, f"layer/{layer['digest']}")
     return {"layer": images.layer(_layer(store, layer["digest"]))}
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import images
 import views
@@ -104,14 +104,12 @@ def _layout(store: str, name: str, layers: list[Json]) -> Iterator[str]:
         shutil.rmtree(path)
 
 
-def _copied(store: str, layout: str, layers: list[Json], name: str) -> None:
+def _copied(store: str, layout: str, name: str, cut_off: str = "validation-error") -> None:
     """Have skopeo put the image of a layout into the storage, by its name there."""
-    compressed = any(not layer["mediaType"].endswith("tar") for layer in layers)
-    cut_off = (r"unexpected EOF", "decompression-error" if compressed else "validation-error")
     words = ["skopeo", "--insecure-policy", "--tmpdir", tempfile.gettempdir(), "copy", "--quiet"]
     program(
         [*words, f"oci:{layout}", f"containers-storage:{name}"],
-        (*_COMPLAINTS, cut_off),
+        (*_COMPLAINTS, (r"unexpected EOF", cut_off)),
         env=_environment(store),
     )
 
@@ -140,18 +138,15 @@ def _manifest(store: str, name: str) -> Json:
 def add(request: Json) -> Json:
     store = request["store"]
     with images.blob(request["path"]) as source:
-        return _added(store, source, images.told(source, request))
-
-
-def _added(store: str, source: Any, layer: Json) -> Json:
-    name = _layer_name(layer["digest"])
-    with _layout(store, name, [layer]) as layout:
-        blob = f"{layout}/{images.path_of(layer['digest'])}"
-        os.makedirs(os.path.dirname(blob), exist_ok=True)
-        with open(blob, "wb") as file:
-            shutil.copyfileobj(source, file)
-        _copied(store, layout, [layer], name)
-        os.rename(blob, f"{store}/{images.path_of(layer['digest'])}")
+        layer, cut_off = images.told(source, request)
+        name = _layer_name(layer["digest"])
+        with _layout(store, name, [layer]) as layout:
+            blob = f"{layout}/{images.path_of(layer['digest'])}"
+            os.makedirs(os.path.dirname(blob), exist_ok=True)
+            with open(blob, "wb") as file:
+                shutil.copyfileobj(source, file)
+            _copied(store, layout, name, cut_off)
+            os.rename(blob, f"{store}/{images.path_of(layer['digest'])}")
     return {"layer": images.layer(_manifest(store, name))}
 
 
@@ -209,7 +204,7 @@ def stack(request: Json) -> Json:
                 path = images.path_of(layer["digest"])
                 with contextlib.suppress(FileExistsError):
                     os.link(f"{store}/{path}", f"{layout}/{path}")
-            _copied(store, layout, layers, image)
+            _copied(store, layout, image)
         undo.callback(storage, store, "delete-image", image)
         storage(store, "create-container", "--name", key, "--metadata", about, image)
         undo.callback(storage, store, "delete-container", key)

@@ -22,7 +22,10 @@ from protocol import Json, Refusal, program, serve
 
 _REFERENCE: Final = "org.opencontainers.image.ref.name"
 _COMPLAINTS: Final = (
-    (r"(digest|size) mismatch|[Dd]iff_?ID|expected size|verified reader", "digest-mismatch"),
+    (
+        r"(digest|size) mismatch|[Dd]iff_?ID|expected size|verified reader|layer digest does not match",
+        "digest-mismatch",
+    ),
     (r"gzip: invalid (header|checksum)|flate: corrupt input", "decompression-error"),
     (r"archive/tar: (invalid|sparse file)|unknown typeflag", "validation-error"),
     (r"unknown media-?type|unsupported media", "validation-error"),
@@ -35,9 +38,9 @@ _COMPLAINTS: Final = (
 _numbers = itertools.count()
 
 
-def umoci(*words: str, cut_off: str = "validation-error") -> bytes:
-    """Run umoci; what stops early is ``cut_off``. Raises Refusal."""
-    return program(["umoci", *words], (*_COMPLAINTS, (r"unexpected EOF", cut_off)))
+def umoci(*words: str) -> bytes:
+    """Run umoci. Raises Refusal."""
+    return program(["umoci", *words], _COMPLAINTS)
 
 
 # --- the layout -----------------------------------------------------------------------------------
@@ -133,33 +136,32 @@ def add(request: Json) -> Json:
     store = request["store"]
     _index(store)
     with images.blob(request["path"]) as source:
-        layer = images.told(source, request)
+        layer, cut_off = images.told(source, request)
         path = f"{store}/layout/{images.path_of(layer['digest'])}"
         if not os.path.exists(path):
             with open(path, "wb") as file:
                 shutil.copyfileobj(source, file)
-    with _unpacked_tag(store, layer):
+    with _tried(store, layer, cut_off):
         _tag(store, _layer_tag(layer["digest"]), [layer])
     return get({"store": store, "digest": layer["digest"]})
 
 
 @contextlib.contextmanager
-def _unpacked_tag(store: str, layer: Json) -> Iterator[None]:
-    """Keep a tag of the layer alone while it is tried, and whatever it is unpacked to."""
+def _tried(store: str, layer: Json, cut_off: str) -> Iterator[None]:
+    """Unpack a layer alone, for umoci to look at it; its tag and tree are gone afterwards."""
     number = f"{os.getpid()}-{next(_numbers)}"
     _tag(store, f"new-{number}", [layer])
     try:
-        _unpack(store, f"new-{number}", f"{store}/new-{number}", [layer])
+        _unpack(store, f"new-{number}", f"{store}/new-{number}", cut_off)
         yield
     finally:
         shutil.rmtree(f"{store}/new-{number}", ignore_errors=True)
         _untag(store, f"new-{number}")
 
 
-def _unpack(store: str, tag: str, bundle: str, layers: list[Json]) -> None:
-    compressed = any(not layer["mediaType"].endswith("tar") for layer in layers)
-    cut_off = "decompression-error" if compressed else "validation-error"
-    umoci("unpack", "--image", f"{store}/layout:{tag}", bundle, cut_off=cut_off)
+def _unpack(store: str, tag: str, bundle: str, cut_off: str = "validation-error") -> None:
+    words = ["umoci", "unpack", "--image", f"{store}/layout:{tag}", bundle]
+    program(words, (*_COMPLAINTS, (r"unexpected EOF", cut_off)))
 
 
 def get(request: Json) -> Json:
@@ -215,7 +217,7 @@ def stack(request: Json) -> Json:
         _tag(store, key, layers, **about)
         undo.callback(_untag, store, key)
         undo.callback(shutil.rmtree, bundle, ignore_errors=True)
-        _unpack(store, key, bundle, layers)
+        _unpack(store, key, bundle)
         with views.target(target):
             views.bind(f"{bundle}/rootfs", target, writable=writable)
         undo.pop_all()
