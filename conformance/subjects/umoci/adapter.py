@@ -22,10 +22,7 @@ from protocol import Json, Refusal, program, serve
 
 _REFERENCE: Final = "org.opencontainers.image.ref.name"
 _COMPLAINTS: Final = (
-    (
-        r"(digest|size) mismatch|[Dd]iff_?ID|expected size|verified reader|layer digest does not match",
-        "digest-mismatch",
-    ),
+    (r"(digest|size|diffid) mismatch|expected size|verified reader", "digest-mismatch"),
     (r"gzip: invalid (header|checksum)|flate: corrupt input", "decompression-error"),
     (r"archive/tar: (invalid|sparse file)|unknown typeflag", "validation-error"),
     (r"unknown media-?type|unsupported media", "validation-error"),
