@@ -28,6 +28,8 @@ Complaints = Sequence[tuple[str, str]]
 _SCHEMA: Final = json.loads(
     (Path(__file__).resolve().parents[2] / "protocol.schema.json").read_text(encoding="utf-8")
 )
+#: Characters of a complaint that are passed on, from its end.
+_SHOWN: Final = 1000
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _TYPES: Final[Mapping[str, type]] = {
     "string": str, "integer": int, "boolean": bool, "array": list, "object": dict, "null": NoneType,
@@ -68,7 +70,7 @@ def program(
         return done.stdout
     for words, code in complaints:
         if re.search(words, said):
-            raise Refusal(code, said.splitlines()[-1])
+            raise Refusal(code, said[-_SHOWN:])
     crash(f"{shlex.join(argv)}: status {done.returncode}: {said}")
 
 

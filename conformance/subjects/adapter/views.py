@@ -16,25 +16,33 @@ _UNBINDING = ((r"target is busy", "unmount-failed"), (r"not mounted|no mount poi
 
 
 @contextlib.contextmanager
-def target(path: str) -> Iterator[bool]:
-    """Make a target that is not there, and say so; it is taken away again when the block fails."""
-    created = not os.path.lexists(path)
+def target(path: str) -> Iterator[str]:
+    """Make a target that is not there, and give its mark, empty where it was there.
+
+    It is taken away again when the block fails.
+    """
+    made = not os.path.lexists(path)
     with contextlib.ExitStack() as undo:
-        if created:
+        if made:
             try:
                 os.mkdir(path)
             except OSError as error:
                 raise Refusal("invalid-mount-point", f"{path}: {error.strerror}") from None
             undo.callback(os.rmdir, path)
-        yield created
+        yield _mark(path) if made else ""
         undo.pop_all()
 
 
-def leave(path: str, *, created: bool) -> None:
-    """Remove a target that was made, unless somebody did."""
-    if created:
-        with contextlib.suppress(FileNotFoundError):
+def leave(path: str, mark: str) -> None:
+    """Remove a target that was made, if that is still what is there."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if _mark(path) == mark:
             os.rmdir(path)
+
+
+def _mark(path: str) -> str:
+    found = os.lstat(path)
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def bind(source: str, path: str, *, writable: bool) -> None:

@@ -41,13 +41,14 @@ mutation_threshold = 0
 startup_delay = "8760h"
 """
 _COMPLAINTS: Final = (
-    (r"connect: no such file|connection refused|containerd\.sock: connect", "storage-error"),
-    (r"unexpected commit (digest|size)|failed size validation", "digest-mismatch"),
+    (r"failed to dial", "storage-error"),
+    (r"unexpected commit (digest|size)|failed to read expected number of bytes", "digest-mismatch"),
     (r"wrong diff id calculated", "digest-mismatch"),
     (r"gzip: invalid (header|checksum)|flate: corrupt input", "decompression-error"),
-    (r"magic number mismatch|zstd.*(invalid|corrupt|mismatch)", "decompression-error"),
+    (r"magic number mismatch|CRC check failed", "decompression-error"),
     (r"archive/tar: (invalid|sparse file)|unhandled tar header type", "validation-error"),
     (r"invalid whiteout name", "hostile-layer"),
+    (r"(mkparent|open|mkdir) .*: not a directory", "invalid-layer-path"),
     (r"link .*: operation not permitted", "hostile-layer"),  # link(2), EPERM: to a directory
     (r"link .*: no such file or directory", "invalid-layer-path"),
     (r"(open|mkdir|mknod|link|symlink) .*: file name too long", "invalid-layer-path"),
@@ -233,8 +234,8 @@ def stack(request: Json) -> Json:
         (r"already exists|not a directory", "invalid-mount-point"),
         (r"no such file or directory|invalid argument|too many levels", "mount-failed"),
     )
-    with views.target(target) as created:
-        about = {"target": target, "writable": str(writable), "created": str(created)}
+    with views.target(target) as made:
+        about = {"target": target, "writable": str(writable), "made": made}
         with _unpacked(store, layers, **about) as name:
             ctr(store, *words, name, target, more=more)
             ctr(store, "images", "tag", name, _view(target))
@@ -259,7 +260,7 @@ def unmount(request: Json) -> Json:
     view = _found(store, target)
     ctr(store, "images", "unmount", "--snapshotter", SNAPSHOTTER, "--rm", target)
     ctr(store, "images", "rm", "--sync", _view(target))
-    views.leave(target, created=view["annotations"]["created"] == "True")
+    views.leave(target, view["annotations"]["made"])
     return {}
 
 

@@ -26,13 +26,19 @@ DRIVER: Final = os.environ["STORAGE_DRIVER"]
 _COMPLAINTS: Final = (
     (r"[Dd]igest did not match|digest mismatch|diffID|does not match config", "digest-mismatch"),
     (r"gzip: invalid (header|checksum)|flate: corrupt input", "decompression-error"),
-    (r"magic number mismatch|zstd.*(invalid|corrupt|mismatch)", "decompression-error"),
+    (r"magic number mismatch|CRC check failed", "decompression-error"),
     (r"archive/tar: (invalid|sparse file)|[Uu]nhandled tar header type", "validation-error"),
+    (r"duplicates of file paths not supported", "validation-error"),
     (r"unsupported MIME type|[Uu]nsupported (schema|media)", "validation-error"),
     (r"invalid (symlink|hardlink)|is outside of", "hostile-layer"),
-    (r"link .*: operation not permitted", "hostile-layer"),  # link(2), EPERM: to a directory
-    (r"link .*: no such file or directory", "invalid-layer-path"),
-    (r"(open|mkdir|mknod|link|symlink) .*: file name too long", "invalid-layer-path"),
+    # An error number alone is linkat(2)'s; the others come with what was done, and to which path.
+    (r"(\(|\\n)operation not permitted\)", "hostile-layer"),  # EPERM: to a directory
+    (r"(\(|\\n)no such file or directory\)", "invalid-layer-path"),
+    (
+        r"(open|mkdir|mknod|symlink) [^(]*: (file name too long|not a directory)",
+        "invalid-layer-path",
+    ),
+    (r"(open|mkdir|mknod|symlink) [^(]*: too many levels of symbolic links", "hostile-layer"),
     (r"max depth exceeded", "limit-exceeded"),
     (r"no space left on device", "write-failed"),
     (r"device or resource busy", "unmount-failed"),
@@ -197,8 +203,7 @@ def stack(request: Json) -> Json:
     layers = [_layer(store, digest)["layers"][0] for digest in request["digests"]]
     view = {"target": target, "digests": request["digests"], "writable": writable}
     key, image = _key(target), f"localhost/view:{_key(target)}"
-    about = json.dumps({**view, "created": not os.path.lexists(target)})
-    with contextlib.ExitStack() as undo:
+    with views.target(target) as made, contextlib.ExitStack() as undo:
         with _layout(store, image, layers) as layout:
             for layer in layers:
                 path = images.path_of(layer["digest"])
@@ -206,12 +211,12 @@ def stack(request: Json) -> Json:
                     os.link(f"{store}/{path}", f"{layout}/{path}")
             _copied(store, layout, image)
         undo.callback(storage, store, "delete-image", image)
+        about = json.dumps({**view, "made": made})
         storage(store, "create-container", "--name", key, "--metadata", about, image)
         undo.callback(storage, store, "delete-container", key)
         source = storage(store, "mount", key).removesuffix(b"\n")
         undo.callback(storage, store, "unmount", key)
-        with views.target(target):
-            views.bind(os.fsdecode(source), target, writable=writable)
+        views.bind(os.fsdecode(source), target, writable=writable)
         undo.pop_all()
     return {"mount": view}
 
@@ -228,7 +233,7 @@ def unmount(request: Json) -> Json:
     storage(store, "unmount", _key(target))
     storage(store, "delete-container", _key(target))
     storage(store, "delete-image", f"localhost/view:{_key(target)}")
-    views.leave(target, created=view["created"])
+    views.leave(target, view["made"])
     return {}
 
 

@@ -205,18 +205,16 @@ def _mounted(manifest: Json) -> Json:
 def stack(request: Json) -> Json:
     store, target, writable = request["store"], request["target"], request["writable"]
     layers = [_layer(store, digest)["layers"][0] for digest in request["digests"]]
-    created, key = not os.path.lexists(target), _key(target)
+    key = _key(target)
+    bundle = f"{store}/views/{key}"
     if key in _tags(store):
         raise Refusal("invalid-mount-point", f"there is a view at {target}")
-    bundle = f"{store}/views/{key}"
-    with contextlib.ExitStack() as undo:
-        about = {"target": target, "writable": str(writable), "created": str(created)}
-        _tag(store, key, layers, **about)
+    with views.target(target) as made, contextlib.ExitStack() as undo:
+        _tag(store, key, layers, target=target, writable=str(writable), made=made)
         undo.callback(_untag, store, key)
         undo.callback(shutil.rmtree, bundle, ignore_errors=True)
         _unpack(store, key, bundle)
-        with views.target(target):
-            views.bind(f"{bundle}/rootfs", target, writable=writable)
+        views.bind(f"{bundle}/rootfs", target, writable=writable)
         undo.pop_all()
     return {"mount": {"target": target, "digests": request["digests"], "writable": writable}}
 
@@ -232,7 +230,7 @@ def unmount(request: Json) -> Json:
     views.unbind(target)
     shutil.rmtree(f"{store}/views/{_key(target)}")
     _untag(store, _key(target))
-    views.leave(target, created=view["annotations"]["created"] == "True")
+    views.leave(target, view["annotations"]["made"])
     return {}
 
 
