@@ -23,6 +23,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any, Final
 
+import datasets
 import images
 import views
 from protocol import Json, Refusal, crash, program, serve
@@ -76,8 +77,16 @@ def open_(request: Json) -> Json:
     except OSError as error:
         raise Refusal("storage-error", f"{store}: {error.strerror}") from None
     if _daemon(store) is None:
+        if request["zfs"] is not None:
+            datasets.create(request["zfs"])
+            datasets.mount(request["zfs"], _dataset_at(store))
         _start(store)
     return {"store": store}
+
+
+def _dataset_at(store: str) -> str:
+    """Return where the zfs snapshotter wants its dataset to be mounted."""
+    return f"{store}/root/io.containerd.snapshotter.v1.zfs"
 
 
 def close(request: Json) -> Json:
@@ -88,6 +97,7 @@ def close(request: Json) -> Json:
     if process is not None:
         signal.pidfd_send_signal(process, signal.SIGTERM)
         select.select([process], [], [])
+    datasets.unmount(_dataset_at(store))
     return {}
 
 

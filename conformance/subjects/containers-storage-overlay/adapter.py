@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Final
 
+import datasets
 import images
 import views
 from protocol import Json, Refusal, program, serve
@@ -73,7 +74,7 @@ def open_(request: Json) -> Json:
         raise Refusal("storage-error", f"{store}: {error.strerror}") from None
     if not os.path.exists(f"{store}/storage.conf"):
         if dataset is not None:
-            program(["zfs", "create", "-p", "-o", "mountpoint=legacy", dataset])
+            datasets.create(dataset)
         places = {"driver": DRIVER, "graphroot": f"{store}/graph", "runroot": f"{store}/run"}
         lines = [
             f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in places.items()
