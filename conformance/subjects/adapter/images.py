@@ -7,8 +7,10 @@ type, digest and size, and the diffID as the annotation that is customary for it
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import subprocess
+import tarfile
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Final, cast
 
@@ -103,6 +105,17 @@ def layout(manifest: bytes, config: bytes, **names: str) -> dict[str, bytes]:
         path_of(sha256(manifest)): manifest,
         path_of(sha256(config)): config,
     }
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Return a tar of files."""
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as made:
+        for path, data in files.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            made.addfile(member, io.BytesIO(data))
+    return memory.getvalue()
 
 
 def path_of(digest: str) -> str:

@@ -11,22 +11,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import itertools
 import json
 import os
-import select
-import signal
-import socket
-import sys
-import tarfile
 from collections.abc import Iterator
 from typing import Any, Final
 
+import daemons
 import datasets
 import images
 import views
-from protocol import Json, Refusal, crash, program, serve
+from protocol import Json, Refusal, program, serve
 
 SNAPSHOTTER: Final = os.environ["CONTAINERD_SNAPSHOTTER"]
 _CONFIG: Final = """\
@@ -48,6 +43,8 @@ _COMPLAINTS: Final = (
     (r"gzip: invalid (header|checksum)|flate: corrupt input", "decompression-error"),
     (r"magic number mismatch|CRC check failed", "decompression-error"),
     (r"archive/tar: (invalid|sparse file)|unhandled tar header type", "validation-error"),
+    (r"no processor for media-type", "validation-error"),
+    (r"window size exceeded", "limit-exceeded"),
     (r"invalid whiteout name", "hostile-layer"),
     (r"(mkparent|open|mkdir) .*: not a directory", "invalid-layer-path"),
     (r"link .*: operation not permitted", "hostile-layer"),  # link(2), EPERM: to a directory
@@ -61,7 +58,7 @@ _numbers = itertools.count()
 
 def ctr(store: str, *words: str, more: tuple[tuple[str, str], ...] = (), **streams: Any) -> bytes:
     """Run ctr against the store's daemon. Raises Refusal."""
-    argv = ["ctr", "--address", f"{store}/containerd.sock", "--namespace", "conformance", *words]
+    argv = ["ctr", "--address", _socket(store), "--namespace", "conformance", *words]
     return program(argv, (*more, *_COMPLAINTS), **streams)
 
 
@@ -76,7 +73,7 @@ def open_(request: Json) -> Json:
         os.makedirs(store, exist_ok=True)
     except OSError as error:
         raise Refusal("storage-error", f"{store}: {error.strerror}") from None
-    if _daemon(store) is None:
+    if daemons.at(_socket(store)) is None:
         if request["zfs"] is not None:
             datasets.create(request["zfs"])
             datasets.mount(request["zfs"], _dataset_at(store))
@@ -93,38 +90,24 @@ def close(request: Json) -> Json:
     store = request["store"]
     for view in _views(store):
         unmount({"store": store, "target": view["target"]})
-    process = _daemon(store)
-    if process is not None:
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-        select.select([process], [], [])
+    daemon = daemons.at(_socket(store))
+    if daemon is not None:
+        daemons.stop(daemon)
     datasets.unmount(_dataset_at(store))
     return {}
 
 
-def _daemon(store: str) -> int | None:
-    """Return a descriptor of the store's daemon, by who listens at its socket; None without one."""
-    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError, ProcessLookupError):
-        with socket.socket(socket.AF_UNIX) as one:
-            one.connect(f"{store}/containerd.sock")
-            credentials = one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        return os.pidfd_open(int.from_bytes(credentials[:4], sys.byteorder))
-    return None
+def _socket(store: str) -> str:
+    return f"{store}/containerd.sock"
 
 
 def _start(store: str) -> None:
-    """Start the daemon as an orphan, for whoever answers this request ends before it."""
-    places = {"root": "root", "state": "state", "socket": "containerd.sock"}
-    texts = {
-        name: json.dumps(f"{store}/{place}", ensure_ascii=False) for name, place in places.items()
-    }
+    places = {"root": f"{store}/root", "state": f"{store}/state", "socket": _socket(store)}
+    texts = {name: json.dumps(path, ensure_ascii=False) for name, path in places.items()}
     with open(f"{store}/config.toml", "w", encoding="utf-8") as file:
         file.write(_CONFIG.format(**texts))
-    start = 'containerd --config "$0/config.toml" </dev/null >"$0/log" 2>&1 & echo $!'
-    process = os.pidfd_open(int(program(["setsid", "sh", "-c", start, store])))
-    while _daemon(store) is None:
-        if select.select([process], [], [], 0.02)[0]:
-            with open(f"{store}/log", encoding="utf-8") as file:
-                crash(f"containerd did not start: {file.read()[-2000:]}")
+    command = 'containerd --config "$0/config.toml"'
+    daemons.start(command, store, _socket(store), f"{store}/log")
     ctr(store, "version")
 
 
@@ -156,19 +139,12 @@ def _unpacked(
 ) -> Iterator[str]:
     """Give the name of an image of layers that containerd has unpacked; it is gone afterwards."""
     name = f"new/{os.getpid()}-{next(_numbers)}"
-    files = images.layout(
-        *images.image(name, layers, **annotations), **{"io.containerd.image.name": name}
-    )
-    memory = io.BytesIO()
-    with tarfile.open(fileobj=memory, mode="w") as archive:
-        for path, data in files.items():
-            member = tarfile.TarInfo(path)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
+    image = images.image(name, layers, **annotations)
+    archive = images.archive(images.layout(*image, **{"io.containerd.image.name": name}))
     try:
         ctr(
             store, "images", "import", "--snapshotter", SNAPSHOTTER, "-",
-            stdin=memory.getvalue(), more=((r"unexpected EOF", cut_off),),
+            stdin=archive, more=((r"unexpected EOF", cut_off),),
         )  # fmt: skip
         yield name
     finally:
@@ -240,15 +216,15 @@ def stack(request: Json) -> Json:
     store, target, writable = request["store"], request["target"], request["writable"]
     layers = [_layer(store, digest)["layers"][0] for digest in request["digests"]]
     words = ["images", "mount", "--snapshotter", SNAPSHOTTER, *(["--rw"] if writable else [])]
-    more = (
-        (r"already exists|not a directory", "invalid-mount-point"),
-        (r"no such file or directory|invalid argument|too many levels", "mount-failed"),
-    )
-    with views.target(target) as made:
+    refused = (r"no such file or directory|invalid argument|too many levels", "mount-failed")
+    taken = (r"already exists|not a directory", "invalid-mount-point")
+    with views.target(target) as made, contextlib.ExitStack() as undo:
         about = {"target": target, "writable": str(writable), "made": made}
         with _unpacked(store, layers, **about) as name:
-            ctr(store, *words, name, target, more=more)
-            ctr(store, "images", "tag", name, _view(target))
+            ctr(store, "images", "tag", name, _view(target), more=(taken,))
+        undo.callback(ctr, store, "images", "rm", "--sync", _view(target))
+        ctr(store, *words, _view(target), target, more=(taken, refused))
+        undo.pop_all()
     return {"mount": {"target": target, "digests": request["digests"], "writable": writable}}
 
 
