@@ -144,16 +144,22 @@ class Intruder:
         found = self.find()
         host = self._host
 
+        def mounted() -> list[str]:
+            return [mount.target for mount in host.mounts() if mount.source == source]
+
         def where() -> str:
-            return next(mount.target for mount in host.mounts() if mount.source == source)
+            targets = mounted()
+            assert targets, f"what was mounted on {found[0]} has been unmounted by the subject"
+            return targets[0]
 
         done = host.run(["mount", "-t", "tmpfs", source, found[0]])
         assert done.status == 0, done.stderr
         try:
             yield where
         finally:
-            done = host.run(["umount", where()])
-            assert done.status == 0, done.stderr
+            for target in mounted():
+                done = host.run(["umount", target])
+                assert done.status == 0, done.stderr
 
     def expect(self, rounds: int) -> None:
         """Call the case unsupported after fewer rounds than that: they prove nothing."""

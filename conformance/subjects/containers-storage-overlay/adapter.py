@@ -40,7 +40,8 @@ _COMPLAINTS: Final = (
         "invalid-layer-path",
     ),
     (r"(open|mkdir|mknod|symlink) [^(]*: too many levels of symbolic links", "hostile-layer"),
-    (r"max depth exceeded", "limit-exceeded"),
+    (r"max depth exceeded|[Ww]indow size exceeded", "limit-exceeded"),
+    (r"locating image with ID|image not known", "layer-not-found"),
     (r"no space left on device", "write-failed"),
     (r"device or resource busy", "unmount-failed"),
 )
@@ -116,7 +117,7 @@ def _copied(store: str, layout: str, name: str, cut_off: str = "validation-error
     words = ["skopeo", "--insecure-policy", "--tmpdir", tempfile.gettempdir(), "copy", "--quiet"]
     program(
         [*words, f"oci:{layout}", f"containers-storage:{name}"],
-        (*_COMPLAINTS, (r"unexpected EOF", cut_off)),
+        (*_COMPLAINTS, (r"\bEOF\b", cut_off)),
         env=_environment(store),
     )
 
