@@ -42,6 +42,7 @@ _COMPLAINTS: Final = (
     (r"(open|mkdir|mknod|symlink) [^(]*: too many levels of symbolic links", "hostile-layer"),
     (r"max depth exceeded|[Ww]indow size exceeded", "limit-exceeded"),
     (r"locating image with ID|image not known", "layer-not-found"),
+    (r"reading blob [^\n]*: no such file or directory", "layer-not-found"),
     (r"no space left on device", "write-failed"),
     (r"device or resource busy", "unmount-failed"),
 )
@@ -173,7 +174,8 @@ def remove(request: Json) -> Json:
     if _layer_name(digest) not in _names(store):
         return {"removed": False}
     storage(store, "delete-image", _layer_name(digest))
-    os.remove(f"{store}/{images.path_of(digest)}")
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(f"{store}/{images.path_of(digest)}")
     return {"removed": True}
 
 
@@ -209,7 +211,7 @@ def stack(request: Json) -> Json:
         with _layout(store, image, layers) as layout:
             for layer in layers:
                 path = images.path_of(layer["digest"])
-                with contextlib.suppress(FileExistsError):
+                with contextlib.suppress(FileExistsError, FileNotFoundError):
                     os.link(f"{store}/{path}", f"{layout}/{path}")
             _copied(store, layout, image)
         undo.callback(storage, store, "delete-image", image)
