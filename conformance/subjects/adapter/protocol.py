@@ -10,6 +10,7 @@ Standard library only, Python 3.11.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
@@ -101,6 +102,10 @@ def _answered(verbs: Verbs, verb: str, request: str | bytes) -> tuple[int, Json]
         return 11, {"error": {"code": "unsupported", "message": f"{verb} is not offered"}}
     try:
         return 0, verbs[verb](_checked(verb, request))
+    except OSError as error:  # of a file that the adapter itself writes
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        return 10, {"error": Refusal("write-failed", str(error)).error}
     except Refusal as refusal:
         return 11 if refusal.error["code"] == "unsupported" else 10, {"error": refusal.error}
 

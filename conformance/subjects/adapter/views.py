@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 
 from protocol import Refusal, program
@@ -43,6 +44,17 @@ def leave(path: str, mark: str) -> None:
 def _mark(path: str) -> str:
     found = os.lstat(path)
     return f"{found.st_dev}:{found.st_ino}"
+
+
+def is_mounted(path: str) -> bool:
+    """Whether anything is mounted at a target (proc_pid_mountinfo(5))."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        targets = [line.split(b" ")[4] for line in file]
+    return os.fsencode(path) in {re.sub(rb"\\([0-7]{3})", _byte, one) for one in targets}
+
+
+def _byte(escape: re.Match[bytes]) -> bytes:
+    return bytes([int(escape[1], 8)])
 
 
 def bind(source: str, path: str, *, writable: bool) -> None:

@@ -78,6 +78,7 @@ def open_(request: Json) -> Json:
             datasets.create(request["zfs"])
             datasets.mount(request["zfs"], _dataset_at(store))
         _start(store)
+    _end_views(store, gone=True)
     return {"store": store}
 
 
@@ -86,10 +87,16 @@ def _dataset_at(store: str) -> str:
     return f"{store}/root/io.containerd.snapshotter.v1.zfs"
 
 
+def _end_views(store: str, *, gone: bool) -> None:
+    """Unmount all views, or finish with those that are gone already: a request was interrupted."""
+    for view in _views(store):
+        if not gone or not views.is_mounted(view["target"]):
+            unmount({"store": store, "target": view["target"]})
+
+
 def close(request: Json) -> Json:
     store = request["store"]
-    for view in _views(store):
-        unmount({"store": store, "target": view["target"]})
+    _end_views(store, gone=False)
     daemon = daemons.at(_socket(store))
     if daemon is not None:
         daemons.stop(daemon)

@@ -85,13 +85,20 @@ def open_(request: Json) -> Json:
         with open(f"{store}/storage.conf", "w", encoding="utf-8") as file:
             file.write("\n".join(["[storage]", *lines, *options, ""]))
     storage(store, "status")
+    _end_views(store, gone=True)
     return {"store": store}
+
+
+def _end_views(store: str, *, gone: bool) -> None:
+    """Unmount all views, or finish with those that are gone already: a request was interrupted."""
+    for view in _views(store):
+        if not gone or not views.is_mounted(view["target"]):
+            unmount({"store": store, "target": view["target"]})
 
 
 def close(request: Json) -> Json:
     store = request["store"]
-    for view in _views(store):
-        unmount({"store": store, "target": view["target"]})
+    _end_views(store, gone=False)
     storage(store, "shutdown")
     return {}
 

@@ -23,13 +23,13 @@ from protocol import Json, Refusal, program, serve
 _REFERENCE: Final = "org.opencontainers.image.ref.name"
 _COMPLAINTS: Final = (
     (r"(digest|size|diffid) mismatch|expected size|verified reader", "digest-mismatch"),
-    (r"gzip: invalid (header|checksum)|flate: corrupt input", "decompression-error"),
+    (r"gzip: invalid (header|checksum)|create gzip reader|flate: corrupt", "decompression-error"),
     (r"archive/tar: (invalid|sparse file)|unknown typeflag", "validation-error"),
-    (r"unknown media-?type|unsupported media", "validation-error"),
-    (r"invalid whiteout|escape", "hostile-layer"),
-    (r"link .*: operation not permitted", "hostile-layer"),  # link(2), EPERM: to a directory
-    (r"link .*: no such file or directory", "invalid-layer-path"),
-    (r"(open|mkdir|mknod|link|symlink) .*: file name too long", "invalid-layer-path"),
+    (r"blob is not correct mediatype", "validation-error"),
+    (r"malicious tar entry|too many levels of symbolic links", "hostile-layer"),
+    (r": link: operation not permitted", "hostile-layer"),  # link(2), EPERM: to a directory
+    (r": link: no such file or directory|file name too long", "invalid-layer-path"),
+    (r"mkdir parent: .*: not a directory", "invalid-layer-path"),
     (r"no space left on device", "write-failed"),
 )
 _numbers = itertools.count()
@@ -53,13 +53,20 @@ def open_(request: Json) -> Json:
         raise Refusal("storage-error", f"{store}: {error.strerror}") from None
     if not os.path.exists(f"{store}/layout"):
         umoci("init", "--layout", f"{store}/layout")
+    _end_views(store, gone=True)
     return {"store": store}
+
+
+def _end_views(store: str, *, gone: bool) -> None:
+    """Unmount all views, or finish with those that are gone already: a request was interrupted."""
+    for view in mounts({"store": store})["mounts"]:
+        if not gone or not views.is_mounted(view["target"]):
+            unmount({"store": store, "target": view["target"]})
 
 
 def close(request: Json) -> Json:
     store = request["store"]
-    for view in mounts(request)["mounts"]:
-        unmount({"store": store, "target": view["target"]})
+    _end_views(store, gone=False)
     return {}
 
 
@@ -136,8 +143,9 @@ def add(request: Json) -> Json:
         layer, cut_off = images.told(source, request)
         path = f"{store}/layout/{images.path_of(layer['digest'])}"
         if not os.path.exists(path):
-            with open(path, "wb") as file:
+            with open(f"{path}.new", "wb") as file:
                 shutil.copyfileobj(source, file)
+            os.rename(f"{path}.new", path)
     with _tried(store, layer, cut_off):
         _tag(store, _layer_tag(layer["digest"]), [layer])
     return get({"store": store, "digest": layer["digest"]})
