@@ -24,7 +24,7 @@ _TIMEOUT: Final = 30.0
 #: Runs on the host. The first argument says what to do, then: the store, the name, what a symlink
 #: in its place leads to, and where things are kept, on the file system of the store.
 _PROGRAM: Final = """
-import contextlib, ctypes, json, os, random, select, sys, time
+import contextlib, ctypes, errno, json, os, random, select, sys, time
 do, store, name, to, keep = sys.argv[1], *map(os.fsencode, sys.argv[2:])
 libc = ctypes.CDLL(None, use_errno=True)
 renameat2 = libc.renameat2
@@ -49,6 +49,8 @@ def once():
     for here, decoy in zip(list(places()), decoys()):
         path = os.path.join(here, name)
         if renameat2(AT_FDCWD, path, AT_FDCWD, decoy, RENAME_EXCHANGE):
+            if ctypes.get_errno() == errno.EXDEV:  # on a mount of the store's own
+                continue
             raise OSError(ctypes.get_errno(), "exchanging", path)
         found.append(os.fsdecode(path))
     print(json.dumps(found))
@@ -120,7 +122,7 @@ class Intruder:
         done = self._host.run(self._argv(do))
         found: list[str] = json.loads(done.stdout)
         if not found:
-            pytest.skip("target: no file of the layer can be seen in the store")
+            pytest.skip("target: no file of the layer can be seen, and moved, in the store")
         return found
 
     @contextlib.contextmanager
@@ -144,16 +146,22 @@ class Intruder:
         found = self.find()
         host = self._host
 
+        def mounted() -> list[str]:
+            return [mount.target for mount in host.mounts() if mount.source == source]
+
         def where() -> str:
-            return next(mount.target for mount in host.mounts() if mount.source == source)
+            targets = mounted()
+            assert targets, f"what was mounted on {found[0]} has been unmounted by the subject"
+            return targets[0]
 
         done = host.run(["mount", "-t", "tmpfs", source, found[0]])
         assert done.status == 0, done.stderr
         try:
             yield where
         finally:
-            done = host.run(["umount", where()])
-            assert done.status == 0, done.stderr
+            for target in mounted():
+                done = host.run(["umount", target])
+                assert done.status == 0, done.stderr
 
     def expect(self, rounds: int) -> None:
         """Call the case unsupported after fewer rounds than that: they prove nothing."""

@@ -94,15 +94,15 @@ def tagged(id_, level, source, **more):
 @tagged("CMT-001", MUST, CHANGES)
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_commit_is_the_change_that_was_made(subject, host, edit):
-    """The committed layer on the same layers gives the view's tree, to the last attribute."""
+    """The committed layer on the same layers gives the view's tree, but for times."""
     script, change = EDITS[edit]
     with subject.stacked(BASE, writable=True) as root:
         subject.inside(root, script)
-        view = host.tree(root)
-        assert untimed(view) == untimed(model.apply(BASE, change))
+        view = untimed(host.tree(root))
+        assert view == untimed(model.apply(BASE, change))
         digest = subject.commit(root)
 
-    assert subject.tree(BASE, digest) == view
+    assert untimed(subject.tree(BASE, digest)) == view
 
 
 @tagged("CMT-002", MUST, "PROTOCOL.md, commit: adds it to the store")
@@ -184,7 +184,7 @@ def test_a_view_can_be_committed_again(subject, host):
         view = host.tree(root)
 
     assert "one" in subject.tree(BASE, first)
-    assert subject.tree(BASE, second) == view
+    assert untimed(subject.tree(BASE, second)) == untimed(view)
 
 
 @tagged("CMT-009", MUST, f"{CHANGES}: directories without a change; PROTOCOL.md, 3.4")
@@ -214,7 +214,7 @@ def test_a_committed_layer_is_a_layer_for_others_too(subject, host):
         view, digest = host.tree(root), subject.commit(root)
 
     (layer,) = subject.export(digests=[digest]).layers()
-    assert model.apply(BASE, layer) == view
+    assert untimed(model.apply(BASE, layer)) == untimed(view)
     names = {name for entry in layer.entries for name in entry.xattrs}
     assert not {name for name in names if ".overlay." in name}
 
@@ -248,3 +248,28 @@ def test_a_socket_does_not_stop_a_commit(subject, host):
 
     assert "socket" not in subject.tree(BASE, digest)
     assert "beside" in subject.tree(BASE, digest)
+
+
+def times_after_commit(subject, host, stamp):
+    """Return the times of what was changed in a view, and those of the same in its commit."""
+    names = ("d/a", "d", "n", "n/s")
+    with subject.stacked(BASE, writable=True) as root:
+        subject.inside(root, f"echo 1 >> d/a && mkdir n && ln -s x n/s && touch -hd {stamp} n/s")
+        subject.inside(root, f"touch -d {stamp} d/a d n")
+        view, digest = host.tree(root), subject.commit(root)
+    tree = subject.tree(BASE, digest)
+    return [view[name].mtime_ns for name in names], [tree[name].mtime_ns for name in names]
+
+
+@tagged("CMT-013", MUST, "image-spec layer.md, File Attributes: Modification Time")
+def test_a_committed_time_is_the_views(subject, host):
+    """Files, directories and symlinks that were changed have their times in the layer."""
+    view, committed = times_after_commit(subject, host, "@981173106")
+    assert committed == view
+
+
+@tagged("CMT-014", SHOULD, "image-spec layer.md, File Attributes: Modification Time")
+def test_a_committed_time_is_the_views_to_the_nanosecond(subject, host):
+    """The times of what was changed are in the layer as finely as the view has them."""
+    view, committed = times_after_commit(subject, host, "@981173106.123456789")
+    assert committed == view

@@ -12,6 +12,7 @@ import pytest
 from conformance import model
 from conformance.clauses import MUST, clause
 from conformance.layers import Dir, Fifo, File, Hardlink, Layer, Opaque, Symlink, Whiteout
+from conformance.model import untimed
 from harness.errors import Refused
 
 AS_WRITTEN = "PROTOCOL.md, 3.5: to the paths of the layers below as they are written"
@@ -147,9 +148,9 @@ def test_a_directory_that_became_a_symlink_in_a_view_is_committed_as_one(subject
                 f"rm -r d f; ln -s {outside.directory} d; ln -s {outside.file} f;"
                 f"mv e moved; ln -s {outside.path} e; ln f hardlink; mkdir n; ln -s .. n/up",
             )
-            expected = host.tree(root)
+            expected = untimed(host.tree(root))
             change = subject.commit(root)
-        assert subject.tree(base, change) == expected
+        assert untimed(subject.tree(base, change)) == expected
 
 
 @hostile(

@@ -16,7 +16,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from harness.errors import ConfigError
@@ -37,6 +45,9 @@ Profile = Literal[
 
 
 _Limit = Annotated[int | None, Field(ge=1)]
+_OneOrMore = Annotated[
+    list[Text], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
+]
 
 
 class _Table(BaseModel):
@@ -98,26 +109,27 @@ class Install(_Table):
 
 
 class ExpectedFailure(_Table):
-    """A clause, or one case of it, that is known to fail, and where that is tracked.
+    """Clauses, or single cases of them, that are known to fail, and where that is tracked.
 
-    ``shown_by`` is a command that shows it with the implementation's own means, for readers only.
+    One defect often fails several: either may be a list, and both may be given. ``shown_by`` is a
+    command that shows it with the implementation's own means, for readers only.
     """
 
-    clause: Text | None = None
-    case: Text | None = None
+    clause: _OneOrMore = []
+    case: _OneOrMore = []
     reason: Text
     link: Annotated[str, Field(pattern=r"^https?://\S+$")]
     shown_by: Text | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.clause is None) == (self.case is None):
+    def _one_at_least(self) -> Self:
+        if not self.clause and not self.case:
             raise ValueError("needs either clause or case")
         return self
 
     def covers(self, clause: str, case: str) -> bool:
         """Say whether the case ``case`` (``CLAUSE`` or ``CLAUSE[param]``) is expected to fail."""
-        return self.case == case or self.clause == clause
+        return case in self.case or clause in self.clause
 
 
 class Mutant(_Table):

@@ -136,10 +136,12 @@ def test_a_capability_may_ask_something_of_the_host(tmp_path):
     assert zfs.target_needs == ("zfs",)
 
 
-def test_an_expected_failure_covers_its_case_or_its_whole_clause(tmp_path):
+def test_an_expected_failure_covers_its_cases_or_its_whole_clauses(tmp_path):
     text = WHOLE + (
         "[[expected_failures]]\nclause='AAA-001'\nreason='one'\nlink='https://x/1'\n"
         "[[expected_failures]]\ncase='BBB-001[x]'\nreason='two'\nlink='https://x/2'\n"
+        "[[expected_failures]]\nclause=['CCC-001', 'CCC-002']\ncase=['BBB-002', 'BBB-003[x]']\n"
+        "reason='three'\nlink='https://x/3'\n"
     )
     toy = config.load(write(tmp_path, text))
 
@@ -150,6 +152,8 @@ def test_an_expected_failure_covers_its_case_or_its_whole_clause(tmp_path):
     assert reason("AAA-001", "AAA-001[any]") == "one"
     assert reason("BBB-001", "BBB-001[x]") == "two"
     assert reason("BBB-001", "BBB-001[y]") is None
+    assert reason("CCC-002", "CCC-002[any]") == reason("BBB-003", "BBB-003[x]") == "three"
+    assert reason("BBB-003", "BBB-003[y]") is None
 
 
 def test_an_expected_failure_may_say_what_shows_it(tmp_path):

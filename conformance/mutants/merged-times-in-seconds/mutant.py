@@ -1,4 +1,7 @@
-"""Mutant: what is merged has times in whole seconds. Caught by DIF-005."""
+"""Mutant: what is merged or committed has times in whole seconds.
+
+Caught by DIF-005 and CMT-014.
+"""
 
 from dataclasses import replace
 
