@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from conformance import images, model
+from conformance import images, model, tools
 from conformance.clauses import MUST, SHOULD, clause
 from conformance.images import Image, blob_path, describe, dumped, layout
 from conformance.layers import Dir, File, Layer, Whiteout, sha256
@@ -269,6 +269,26 @@ def test_an_image_is_listed_until_it_is_given_up(subject, by):
     assert subject.digests() == {A.digest, B.digest, C.digest}
     subject.call("gc")
     assert subject.digests() == set()
+
+
+@image(
+    "IMG-014",
+    MUST,
+    f"{LAYOUT}; {MANIFEST}; skopeo",
+    "export",
+    target_needs=("skopeo",),
+)
+@pytest.mark.parametrize("of", ["layers", "an image"])
+def test_an_export_is_an_image_to_others_too(subject, host, of):
+    """An exported layout is one that skopeo copies whole, under the reference that was given."""
+    path = subject.path("export")
+    if of == "layers":
+        fields = {"digests": [subject.add(layer) for layer in (A, B, C)]}
+    else:
+        fields = {"image": imported(subject, layout(IMAGE)).manifest}
+    told = subject.call("export", path=path, reference="v1", **fields)
+
+    assert tools.skopeo(host, subject.path("skopeo"), f"{path}:v1") == told.manifest
 
 
 # --- a real image: --image OCI-LAYOUT -----------------------------------------------------------

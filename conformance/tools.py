@@ -1,7 +1,8 @@
-"""What other tools make of layers: GNU tar and umoci, run on the host. Trees to compare with.
+"""What other tools make of layers: GNU tar, umoci and skopeo, run on the host, to compare with.
 
 Each function extracts below a directory of the host that it is given, looks, and removes it again.
-The host must have the tool (facts ``gnu_tar``, ``umoci``); AssertionError when the tool refuses.
+The host must have the tool (facts ``gnu_tar``, ``umoci``, ``skopeo``); AssertionError when the tool
+refuses.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from conformance.images import Image, layout
-from conformance.layers import Layer
+from conformance.layers import Layer, sha256
 from harness.observe import Host
 from harness.tree import Tree
 
@@ -45,6 +46,18 @@ def unpacked(host: Host, directory: str, image: str) -> Tree:
     host.mkdir(directory)
     _run(host, ["umoci", "unpack", "--image", image, f"{directory}/bundle"])
     return _looked_at(host, directory, f"{directory}/bundle/rootfs")
+
+
+def skopeo(host: Host, directory: str, image: str) -> str:
+    """Return the manifest's digest of an image on the host, which skopeo has copied.
+
+    skopeo compares what it copies with digests and sizes on its way.
+    """
+    host.mkdir(directory)
+    _run(host, ["skopeo", "--insecure-policy", "copy", f"oci:{image}", f"dir:{directory}/copy"])
+    manifest = host.read(f"{directory}/copy/manifest.json")
+    host.remove(directory)
+    return sha256(manifest)
 
 
 def _run(host: Host, argv: Sequence[str]) -> None:

@@ -62,6 +62,7 @@ def facts(workdir: str) -> dict[str, Any]:
         "overlay_refusal": refusal or "",
         "gnu_tar": "GNU tar" in _version_of("tar"),
         "umoci": _version_of("umoci") != "",
+        "skopeo": _version_of("skopeo") != "",
         "selinux": os.path.exists("/sys/fs/selinux/enforce"),
     }
 

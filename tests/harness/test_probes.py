@@ -74,7 +74,7 @@ def test_without_privilege_overlayfs_is_refused_with_the_kernels_word(tmp_path):
 
 
 def test_the_tools_to_compare_with_are_found_by_starting_them(local_host):
-    for fact, tool in (("gnu_tar", "tar"), ("umoci", "umoci")):
+    for fact, tool in (("gnu_tar", "tar"), ("umoci", "umoci"), ("skopeo", "skopeo")):
         found = shutil.which(tool) is not None
         assert local_host.facts[fact] == found, f"{tool}: {local_host.facts[fact]}"
 

@@ -1,4 +1,4 @@
-"""Mutant: an exported image lacks its configuration. Caught by IMG-002 and IMG-009."""
+"""Mutant: an exported image lacks its configuration. Caught by IMG-002, IMG-009 and IMG-014."""
 
 from dataclasses import replace
 
