@@ -16,33 +16,39 @@ _BINDING = (
 _UNBINDING = ((r"target is busy", "unmount-failed"), (r"not mounted|no mount point", "gone"))
 
 
-@contextlib.contextmanager
-def target(path: str) -> Iterator[str]:
-    """Make a target that is not there, and give its mark, empty where it was there.
+def mark(path: str) -> str:
+    """Return what a target that is not there is made in, empty where it is there.
 
-    It is taken away again when the block fails.
+    It is recorded before the target is made, so that whoever finds the record can tell.
     """
-    made = not os.path.lexists(path)
+    if os.path.lexists(path):
+        return ""
+    try:
+        return _identity(os.path.dirname(path))
+    except OSError as error:
+        raise Refusal("invalid-mount-point", f"{path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def target(path: str, marked: str) -> Iterator[None]:
+    """Make a target that was not there; it is taken away again when the block fails."""
     with contextlib.ExitStack() as undo:
-        if made:
-            try:
-                os.mkdir(path)
-            except OSError as error:
-                raise Refusal("invalid-mount-point", f"{path}: {error.strerror}") from None
+        if marked:
+            os.mkdir(path)
             undo.callback(os.rmdir, path)
-        yield _mark(path) if made else ""
+        yield
         undo.pop_all()
 
 
-def leave(path: str, mark: str) -> None:
-    """Remove a target that was made, if that is still what is there."""
+def leave(path: str, marked: str) -> None:
+    """Remove a target that was made, unless it or its directory is another one by now."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        if _mark(path) == mark:
+        if _identity(os.path.dirname(path)) == marked:
             os.rmdir(path)
 
 
-def _mark(path: str) -> str:
-    found = os.lstat(path)
+def _identity(path: str) -> str:
+    found = os.stat(path)
     return f"{found.st_dev}:{found.st_ino}"
 
 

@@ -225,12 +225,13 @@ def stack(request: Json) -> Json:
     words = ["images", "mount", "--snapshotter", SNAPSHOTTER, *(["--rw"] if writable else [])]
     refused = (r"no such file or directory|invalid argument|too many levels", "mount-failed")
     taken = (r"already exists|not a directory", "invalid-mount-point")
-    with views.target(target) as made, contextlib.ExitStack() as undo:
-        about = {"target": target, "writable": str(writable), "made": made}
+    about = {"target": target, "writable": str(writable), "made": views.mark(target)}
+    with contextlib.ExitStack() as undo:
         with _unpacked(store, layers, **about) as name:
             ctr(store, "images", "tag", name, _view(target), more=(taken,))
         undo.callback(ctr, store, "images", "rm", "--sync", _view(target))
-        ctr(store, *words, _view(target), target, more=(taken, refused))
+        with views.target(target, about["made"]):
+            ctr(store, *words, _view(target), target, more=(taken, refused))
         undo.pop_all()
     return {"mount": {"target": target, "digests": request["digests"], "writable": writable}}
 
@@ -252,8 +253,8 @@ def unmount(request: Json) -> Json:
     store, target = request["store"], request["target"]
     view = _found(store, target)
     ctr(store, "images", "unmount", "--snapshotter", SNAPSHOTTER, "--rm", target)
-    ctr(store, "images", "rm", "--sync", _view(target))
     views.leave(target, view["annotations"]["made"])
+    ctr(store, "images", "rm", "--sync", _view(target))  # at last, for open finishes the rest
     return {}
 
 

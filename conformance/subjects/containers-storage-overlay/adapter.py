@@ -214,7 +214,8 @@ def stack(request: Json) -> Json:
     layers = [_layer(store, digest)["layers"][0] for digest in request["digests"]]
     view = {"target": target, "digests": request["digests"], "writable": writable}
     key, image = _key(target), f"localhost/view:{_key(target)}"
-    with views.target(target) as made, contextlib.ExitStack() as undo:
+    made = views.mark(target)
+    with contextlib.ExitStack() as undo:
         with _layout(store, image, layers) as layout:
             for layer in layers:
                 path = images.path_of(layer["digest"])
@@ -227,7 +228,8 @@ def stack(request: Json) -> Json:
         undo.callback(storage, store, "delete-container", key)
         source = storage(store, "mount", key).removesuffix(b"\n")
         undo.callback(storage, store, "unmount", key)
-        views.bind(os.fsdecode(source), target, writable=writable)
+        with views.target(target, made):
+            views.bind(os.fsdecode(source), target, writable=writable)
         undo.pop_all()
     return {"mount": view}
 
@@ -242,9 +244,10 @@ def unmount(request: Json) -> Json:
     view = json.loads(_container(store, target)["metadata"])
     views.unbind(target)
     storage(store, "unmount", _key(target))
+    views.leave(target, view["made"])
+    # At last: until then, open finishes what was interrupted.
     storage(store, "delete-container", _key(target))
     storage(store, "delete-image", f"localhost/view:{_key(target)}")
-    views.leave(target, view["made"])
     return {}
 
 

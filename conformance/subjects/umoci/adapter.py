@@ -217,12 +217,14 @@ def stack(request: Json) -> Json:
     bundle = f"{store}/views/{key}"
     if key in _tags(store):
         raise Refusal("invalid-mount-point", f"there is a view at {target}")
-    with views.target(target) as made, contextlib.ExitStack() as undo:
+    with contextlib.ExitStack() as undo:
+        made = views.mark(target)
         _tag(store, key, layers, target=target, writable=str(writable), made=made)
         undo.callback(_untag, store, key)
         undo.callback(shutil.rmtree, bundle, ignore_errors=True)
         _unpack(store, key, bundle)
-        views.bind(f"{bundle}/rootfs", target, writable=writable)
+        with views.target(target, made):
+            views.bind(f"{bundle}/rootfs", target, writable=writable)
         undo.pop_all()
     return {"mount": {"target": target, "digests": request["digests"], "writable": writable}}
 
@@ -236,9 +238,9 @@ def unmount(request: Json) -> Json:
     store, target = request["store"], request["target"]
     view = _view(store, target)
     views.unbind(target)
-    shutil.rmtree(f"{store}/views/{_key(target)}")
-    _untag(store, _key(target))
+    shutil.rmtree(f"{store}/views/{_key(target)}", ignore_errors=True)
     views.leave(target, view["annotations"]["made"])
+    _untag(store, _key(target))  # at last: until then, open finishes what was interrupted
     return {}
 
 
