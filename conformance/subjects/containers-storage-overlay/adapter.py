@@ -43,6 +43,7 @@ _COMPLAINTS: Final = (
     (r"max depth exceeded|[Ww]indow size exceeded", "limit-exceeded"),
     (r"locating image with ID|image not known", "layer-not-found"),
     (r"reading blob [^\n]*: no such file or directory", "layer-not-found"),
+    (r"name is already in use", "invalid-mount-point"),
     (r"no space left on device", "write-failed"),
     (r"device or resource busy", "unmount-failed"),
 )
@@ -213,8 +214,8 @@ def stack(request: Json) -> Json:
     store, target, writable = request["store"], request["target"], request["writable"]
     layers = [_layer(store, digest)["layers"][0] for digest in request["digests"]]
     view = {"target": target, "digests": request["digests"], "writable": writable}
-    key, image = _key(target), f"localhost/view:{_key(target)}"
-    made = views.mark(target)
+    key, made = _key(target), views.mark(target)
+    image = f"localhost/view:{key[:32]}-{os.getpid()}-{next(_numbers)}"
     with contextlib.ExitStack() as undo:
         with _layout(store, image, layers) as layout:
             for layer in layers:
@@ -223,7 +224,7 @@ def stack(request: Json) -> Json:
                     os.link(f"{store}/{path}", f"{layout}/{path}")
             _copied(store, layout, image)
         undo.callback(storage, store, "delete-image", image)
-        about = json.dumps({**view, "made": made})
+        about = json.dumps({**view, "image": image, "made": made})
         storage(store, "create-container", "--name", key, "--metadata", about, image)
         undo.callback(storage, store, "delete-container", key)
         source = storage(store, "mount", key).removesuffix(b"\n")
@@ -247,7 +248,7 @@ def unmount(request: Json) -> Json:
     views.leave(target, view["made"])
     # At last: until then, open finishes what was interrupted.
     storage(store, "delete-container", _key(target))
-    storage(store, "delete-image", f"localhost/view:{_key(target)}")
+    storage(store, "delete-image", view["image"])
     return {}
 
 
