@@ -143,7 +143,9 @@ _ACL = _acl((1, 7, _NOBODY), (2, 5, 0), (4, 5, _NOBODY), (16, 5, _NOBODY), (32, 
 
 @dataclass(frozen=True)
 class Palette:
-    """What may be drawn: what the host can store (``harness/probes.py``), and what a tool can tell.
+    """What may be drawn: what host and subject can store, and what a tool can tell.
+
+    Of the host ``harness/probes.py`` tells it, of the subject its capabilities.
 
     Without ``fractions`` times are whole seconds since 1970, as every format of tar has them.
     """
@@ -159,11 +161,14 @@ class Palette:
     fractions: bool = True
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> Palette:
-        """Return the palette of a host with these facts."""
+    def of(cls, facts: Mapping[str, Any], *, devices: bool) -> Palette:
+        """Return the palette of a host with these facts; ``devices``: whether the subject has any.
+
+        Of all that is drawn only devices are a capability (PROTOCOL.md, 8).
+        """
         return cls(
             owners=facts["can_chown_ids"],
-            devices=facts["can_mknod_device"],
+            devices=devices and facts["can_mknod_device"],
             user_xattrs=facts["user_xattrs"],
             trusted_xattrs=facts["trusted_xattrs"],
             capabilities=facts["file_capabilities"],

@@ -68,12 +68,17 @@ def without_roots_time(tree):
     return Tree({**tree, ".": replace(tree["."], mtime_ns=None)})
 
 
+def palette_of(subject, host):
+    """Return what may be drawn for this subject on this host."""
+    return Palette.of(host.facts, devices=subject.raw.config.declares("devices"))
+
+
 @clause("DIF-001", MUST, f"{ATTRIBUTES}; GNU tar", target_needs=("gnu_tar",))
 @examples(30)
 @given(data=st.data())
 def test_any_layer_is_what_gnu_tar_extracts(subject, host, data):
     """A layer without whiteouts gives the tree that GNU tar extracts, metadata and all."""
-    layer = data.draw(rich(Palette.of(host.facts)))
+    layer = data.draw(rich(palette_of(subject, host)))
 
     assert subject.tree(layer) == tools.gnu_tar(host, subject.path("tar"), layer)
 
@@ -86,7 +91,7 @@ def test_any_layer_is_what_gnu_tar_extracts(subject, host, data):
 @given(data=st.data())
 def test_other_formats_are_what_gnu_tar_extracts(subject, host, form, data):
     """The same holds for the older formats of tar, with their ways to write long names."""
-    palette = replace(Palette.of(host.facts).without_xattrs(), fractions=False)
+    palette = replace(palette_of(subject, host).without_xattrs(), fractions=False)
     layer = data.draw(rich(palette, form=form))
 
     assert subject.tree(layer) == tools.gnu_tar(host, subject.path("tar"), layer)
@@ -97,7 +102,7 @@ def test_other_formats_are_what_gnu_tar_extracts(subject, host, form, data):
 @given(data=st.data())
 def test_any_stack_is_what_gnu_tar_extracts_one_over_the_other(subject, host, data):
     """Layers without whiteouts give the tree that GNU tar makes of them, one after the other."""
-    palette = replace(Palette.of(host.facts).without_xattrs(), setgid_directories=False)
+    palette = replace(palette_of(subject, host).without_xattrs(), setgid_directories=False)
     layers = data.draw(grown(palette))
     extracted = tools.gnu_tar(host, subject.path("tar"), *layers)
 
@@ -109,7 +114,7 @@ def test_any_stack_is_what_gnu_tar_extracts_one_over_the_other(subject, host, da
 @given(data=st.data())
 def test_any_stack_with_whiteouts_is_what_umoci_unpacks(subject, host, data):
     """Layers with whiteouts and opaque markers give the root file system that umoci unpacks."""
-    layers = data.draw(marked(replace(Palette.of(host.facts), empty_xattrs=False)))
+    layers = data.draw(marked(replace(palette_of(subject, host), empty_xattrs=False)))
     unpacked = tools.umoci(host, subject.path("umoci"), *layers)
 
     assert subject.tree(*layers) == without_roots_time(unpacked)
@@ -126,7 +131,7 @@ def test_any_stack_with_whiteouts_is_what_umoci_unpacks(subject, host, data):
 @given(data=st.data())
 def test_what_is_merged_and_exported_is_unpacked_alike_by_umoci(subject, host, data):
     """A merged layer that is exported gives umoci the tree that its sources give it."""
-    layers = data.draw(marked(replace(Palette.of(host.facts), empty_xattrs=False)))
+    layers = data.draw(marked(replace(palette_of(subject, host), empty_xattrs=False)))
     unpacked = tools.umoci(host, subject.path("umoci"), *layers)
     path = subject.path("export")
     subject.call("export", path=path, digests=[subject.merge(*layers)])

@@ -158,8 +158,6 @@ def _refusal(
     if status == EXIT_REFUSED:
         return Refused(error, verb=verb, stdout=facts["stdout"], stderr=facts["stderr"])
     needed = needed_capabilities(verb, request)
-    if verb in {"add", "stack", "mount", "import"}:
-        needed.add("devices")  # of the content of a layer, which no request shows
     missing = sorted(needed - declared)
     if missing:
         return Unsupported(

@@ -123,7 +123,7 @@ def _copies(
     needle: bytes, dev: int, own: Collection[int], parent: MountEntry | None
 ) -> Iterator[Copy]:
     seen = set(own)
-    for pid, there in _mountinfos(needle, {_view(os.getpid())}):
+    for pid, there in _mountinfos(needle, others=True):
         fresh = [entry for entry in there if entry.dev == dev and entry.id not in seen]
         seen.update(entry.id for entry in fresh)
         if fresh:
@@ -157,7 +157,7 @@ def named_copies(source: bytes, target: bytes | None = None, number: int = 0) ->
     """
     seen: set[int] = set()
     found = []
-    for pid, there in _mountinfos(b" %b " % source, set()):
+    for pid, there in _mountinfos(b" %b " % source, others=False):
         fresh = {
             entry.id
             for entry in there
@@ -170,21 +170,39 @@ def named_copies(source: bytes, target: bytes | None = None, number: int = 0) ->
 
 
 #: Namespace and root directory: a process sees no mounts that lie outside of its root.
-_View = tuple[int, int, int]
+_View = tuple[str, int, int]
 
 
-def _view(pid: int) -> _View:
-    namespace, root = os.stat(f"/proc/{pid}/ns/mnt"), os.stat(f"/proc/{pid}/root")
-    return namespace.st_ino, root.st_dev, root.st_ino
+def _view(pid: int | str, whole: str = "") -> _View:
+    namespace = os.readlink(f"/proc/{pid}/ns/mnt")
+    if namespace == whole:
+        return namespace, 0, 0
+    root = os.stat(f"/proc/{pid}/root")
+    return namespace, root.st_dev, root.st_ino
 
 
-def _mountinfos(needle: bytes, views: set[_View]) -> Iterator[tuple[int, list[MountEntry]]]:
-    # Each view once, where we may tell them apart, but for ``views``. Parsed only where it holds
-    # the needle.
+def _whole() -> str:
+    """Return our namespace if we see all of it, so that no process there sees more; else "".
+
+    That is where the first process is there too, and has the root that we have: nobody chroots
+    (chroot(2)) init. All that is looked at of most processes then is their namespace.
+    """
+    try:
+        own = _view("self")
+        return own[0] if own == _view(1) else ""
+    except _UNSEEN:
+        return ""
+
+
+def _mountinfos(needle: bytes, *, others: bool) -> Iterator[tuple[int, list[MountEntry]]]:
+    # Each view once, where we may tell them apart, and our own unless only ``others`` are asked
+    # for. Parsed only where it holds the needle.
+    whole = _whole()
+    views = {_view("self", whole)} if others else set()
     for pid in mountinfo.processes():
         view = None
         try:
-            view = _view(pid)
+            view = _view(pid, whole)
         except PermissionError:
             pass  # looked at, though perhaps not for the first time
         except _UNSEEN:
@@ -192,7 +210,8 @@ def _mountinfos(needle: bytes, views: set[_View]) -> Iterator[tuple[int, list[Mo
         if view in views:
             continue
         try:
-            data = mountinfo.read(pid)
+            # One that is chrooted may be the first that is met in our namespace.
+            data = mountinfo.read("self" if view and view[0] == whole else pid)
         except OSError:  # a zombie has no mounts: EINVAL
             continue
         if view:

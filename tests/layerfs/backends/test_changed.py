@@ -42,7 +42,8 @@ def disk(tmp_path_factory):
     if done.returncode != 0:
         pytest.skip(f"btrfs cannot be mounted here: {done.stderr.decode().strip()}")
     yield root
-    subprocess.run(["umount", root], check=True)
+    # Lazily: a namespace that another test makes meanwhile has a copy of it, and keeps it busy.
+    subprocess.run(["umount", "--lazy", root], check=True)
 
 
 class Pair:
