@@ -1,8 +1,9 @@
 """What a box is made of: ``vagrant/boxes/NAME/recipe.toml`` on top of what all boxes share.
 
-Lists are joined, the common part first; a single value of the box replaces the common one. Files
-below ``files/`` go into the guest under the same path, and ``common/`` has the scripts that turn
-packages into a guest. Nothing is built or run here.
+Lists are joined, the common part first; a single value of the box replaces the common one. A
+recipe with ``base`` is made upon that of another box in the same way. Files below ``files/`` go
+into the guest under the same path, and ``common/`` has the scripts that turn packages into a guest.
+Nothing is built or run here.
 
 The key of a recipe changes with everything that the box is made from, except for the state of
 Debian's archive: a box stays as it was built until its recipe changes or it is removed.
@@ -55,6 +56,8 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     name: _Word
+    #: The boxes whose recipes this one has taken in, the lowest first.
+    bases: tuple[_Word, ...] = ()
     description: str
     suite: _Word
     python: Annotated[str, Field(pattern=r"^3\.\d+$")]
@@ -70,7 +73,7 @@ class Recipe(BaseModel):
 
     def folders(self) -> list[Path]:
         """Return the folders with its files and scripts, the common one first."""
-        return [data() / "boxes" / _COMMON, data() / "boxes" / self.name]
+        return [data() / "boxes" / one for one in (_COMMON, *self.bases, self.name)]
 
     def requirements(self) -> list[str]:
         """Return what pip installs into the guest's environment, as in pyproject's dependencies."""
@@ -82,7 +85,7 @@ class Recipe(BaseModel):
         said = {
             "builder": BUILDER,
             "machine": platform.machine(),
-            "recipe": self.model_dump(),
+            "recipe": self.model_dump(exclude_defaults=True),
             "requirements": self.requirements(),
         }
         state.update(json.dumps(said, sort_keys=True).encode())
@@ -104,13 +107,16 @@ def load(name: str) -> Recipe:
     """Return the recipe of a box. Raises ConfigError, in one line."""
     if name not in names():
         raise ConfigError(f"there is no box {name!r}; there are: {', '.join(names())}")
-    merged: dict[str, Any] = {"name": name}
-    for part in (_COMMON, name):
-        file = data() / "boxes" / part / FILE_NAME
-        try:
-            said = tomllib.loads(file.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{file}: {error}") from error
+    files, parts = [_file(name)], [_read(_file(name))]
+    bases: list[str] = []
+    while (base := parts[0].pop("base", None)) is not None:
+        if base not in names() or base in {name, *bases}:
+            raise ConfigError(f"{files[0]}: base: {base!r} is no other box's name")
+        bases.insert(0, base)
+        files.insert(0, _file(base))
+        parts.insert(0, _read(files[0]))
+    merged: dict[str, Any] = {"name": name, "bases": tuple(bases)}
+    for said in (_read(_file(_COMMON)), *parts):
         for key, value in said.items():
             before = merged.get(key)
             joined = isinstance(before, list) and isinstance(value, list)
@@ -120,7 +126,18 @@ def load(name: str) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{file}: {where}: {first['msg']}") from error
+        raise ConfigError(f"{files[-1]}: {where}: {first['msg']}") from error
+
+
+def _file(name: str) -> Path:
+    return data() / "boxes" / name / FILE_NAME
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
 
 
 def runtime_requirements() -> list[str]:

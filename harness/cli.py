@@ -29,6 +29,7 @@ from harness import (
     catalogue,
     config,
     doctor,
+    matrixcli,
     mutants,
     realimage,
     resultscli,
@@ -42,7 +43,7 @@ from harness import target as target_kinds
 from harness.activation import Settings
 from harness.bench import Bench, SubjectUnfitError
 from harness.catalogue import Entry
-from harness.config import CONFORMANCE, SUBJECTS
+from harness.config import CONFORMANCE
 from harness.errors import HarnessError
 from harness.exits import INTERRUPTED, NOT_SO, PROGRAM, USAGE
 from harness.plugin import DEFAULT_OUTPUT
@@ -63,6 +64,7 @@ app.add_typer(image_app, name="image")
 app.add_typer(boxcli.app, name="box")
 app.add_typer(subjectcli.app, name="subject")
 resultscli.register(app)
+app.command("matrix")(matrixcli.matrix)
 
 
 class Mode(StrEnum):
@@ -262,7 +264,6 @@ def _fact(out: Console, name: str, value: str) -> None:
 @app.command("subjects")
 def list_subjects() -> None:
     """List the subjects that come with the suite."""
-    found = [config.load(file.parent) for file in sorted(SUBJECTS.glob("*/subject.toml"))]
     rows = (
         (
             one.name,
@@ -271,7 +272,7 @@ def list_subjects() -> None:
             ", ".join(sorted(one.capabilities)),
             str(len(one.expected_failures)),
         )
-        for one in found
+        for one in config.subjects()
     )
     headings = ("subject", "what", "profiles", "capabilities", "expected failures")
     show.table(show.console(), headings, rows)

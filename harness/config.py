@@ -229,6 +229,11 @@ def resolve(subject: str) -> SubjectConfig:
     )
 
 
+def subjects() -> list[SubjectConfig]:
+    """Return the subjects that come with the suite, by name. Raises ConfigError."""
+    return [load(folder) for folder in _folders(SUBJECTS)]
+
+
 def _folders(parent: Path) -> list[Path]:
     return sorted(file.parent for file in parent.glob(f"*/{FILE_NAME}"))
 

@@ -40,7 +40,7 @@ def recipes(tmp_path, monkeypatch):
 
 
 def test_the_boxes_that_come_with_the_suite_are_whole():
-    assert boxrecipe.names() == ["debian12", "debian13"]
+    assert boxrecipe.names() == ["debian12", "debian13", "debian13-peers"]
     for name in boxrecipe.names():
         recipe = boxrecipe.load(name)
         assert "zfs" in recipe.modules
@@ -54,6 +54,32 @@ def test_lists_are_joined_and_single_values_replaced(recipes):
     assert recipe.packages == ["udev", "acl"]
     assert recipe.disk_size == 1 << 30
     assert recipe.mask == ["getty.target"]
+
+
+def test_a_recipe_can_be_made_upon_that_of_another_box(recipes):
+    recipes("one/recipe.toml", OWN + 'packages = ["acl"]\n')
+    recipes("two/recipe.toml", 'base = "one"\ndescription = "two"\npackages = ["umoci"]\n')
+    recipe = boxrecipe.load("two")
+    assert recipe.packages == ["udev", "acl", "umoci"]
+    assert (recipe.name, recipe.description, recipe.suite) == ("two", "two", "trixie")
+    assert [folder.name for folder in recipe.folders()] == ["common", "one", "two"]
+    before = recipe.key()
+    recipes("one/files/etc/motd", "hello")
+    assert boxrecipe.load("two").key() != before
+
+
+@pytest.mark.parametrize("base", ["two", "three", "common", "../one"])
+def test_a_base_is_another_box(recipes, base):
+    recipes("two/recipe.toml", f'base = "{base}"\ndescription = "two"\n')
+    with pytest.raises(ConfigError, match=r"two/recipe\.toml: base: '.*' is no other box's name"):
+        boxrecipe.load("two")
+
+
+def test_boxes_cannot_be_each_others_base(recipes):
+    recipes("two/recipe.toml", 'base = "three"\ndescription = "two"\n')
+    recipes("three/recipe.toml", 'base = "two"\ndescription = "three"\n')
+    with pytest.raises(ConfigError, match="base: 'two' is no other box's name"):
+        boxrecipe.load("two")
 
 
 @pytest.mark.usefixtures("recipes")
