@@ -1,5 +1,8 @@
 """Stacks that are sent from one store to another, with the datasets that they share space in."""
 
+import contextlib
+import signal
+
 import pytest
 
 from conformance import model
@@ -7,6 +10,7 @@ from conformance.clauses import MUST, clause
 from conformance.driver import Driver
 from conformance.layers import Dir, File, Hardlink, Layer, Opaque, Symlink, Whiteout
 from conformance.test_zfs_pools import ACL, incompressible
+from harness.errors import SubjectCrashed
 
 BIG = Layer(Dir("d"), File("d/big", incompressible(4 << 20)), File("x"))
 A = Layer(Dir("d"), File("d/a", incompressible(64 << 10)), File("x"))
@@ -209,3 +213,28 @@ def test_a_changed_byte_is_found_and_nothing_is_left(one, two, host, which):
     with two.refuses("digest-mismatch", *others):
         two.call("receive", path=path)
     assert state(two) == before
+
+
+@replicates("ZFS-075", "PROTOCOL.md, 3: killed at any moment; open cleans up after it")
+@pytest.mark.parametrize("datasets", [1, 3])
+def test_what_a_killed_receive_has_begun_is_gone(one, two, host, datasets):
+    """When receive is killed while it makes datasets, all of it can be received afterwards."""
+    base = Layer(File("big", incompressible(16 << 20)))
+    path = one.send(base, B, C)
+    before = len(host.zfs.datasets(two.dataset))
+    receiving = two.begin("receive", path=path)
+    for _ in range(100):
+        if len(host.zfs.datasets(two.dataset)) >= before + datasets:
+            break
+    receiving.signal(signal.SIGKILL)
+    with contextlib.suppress(SubjectCrashed):
+        receiving.result()
+
+    two.restart()
+    two.open()
+    two.receive(path, base, B, C)
+    assert two.tree(base, B, C) == model.apply(base, B, C)
+    for layer in (C, B, base):
+        assert two.call("remove", digest=layer.digest).removed
+    assert host.zfs.datasets(two.dataset) in ([], [two.dataset])
+    assert host.zfs.snapshots(two.dataset) == []
