@@ -21,6 +21,7 @@ from layerfs.errors import InvalidLayerPathError
 
 from ..changesets import opened  # noqa: TID252 - tests is no package to name
 from ..extraction import HOST_ROOT  # noqa: TID252
+from ..isolation import isolated  # noqa: TID252
 
 pytestmark = [
     pytest.mark.skipif(not HOST_ROOT, reason="needs the host's root"),
@@ -51,18 +52,17 @@ class Pair:
 
     def __init__(self, place):
         self.origin, self.clone = place / "origin", place / "clone"
-        self.upper, self.merged, work = place / "upper", place / "merged", place / "work"
+        self.upper, self.merged, self.work = place / "upper", place / "merged", place / "work"
         subprocess.run(["btrfs", "-q", "subvolume", "create", self.origin], check=True)
         self._fill()
         command = ["btrfs", "-q", "subvolume", "snapshot", self.origin, self.clone]
         subprocess.run(command, check=True)
-        for path in (self.upper, self.merged, work):
+        for path in (self.upper, self.merged, self.work):
             path.mkdir()
         shutil.copystat(self.origin, self.upper)
         self.reference = place / "reference"
         self.reference.mkdir()
         shutil.copystat(self.origin, self.reference)
-        mounts.mount_overlay([str(self.origin)], self.merged, upper=str(self.upper), work=str(work))
 
     def _fill(self):
         root = self.origin
@@ -76,12 +76,18 @@ class Pair:
             os.utime(path, (OLD, OLD), follow_symlinks=False)
 
     def both(self, change):
-        """Change both, and give all that this has touched one and the same time."""
+        """Change both, and give all that this has touched one and the same time.
+
+        For isolated tests: in the host's namespace others would take copies of the overlay.
+        """
+        upper, work = str(self.upper), str(self.work)
+        mounts.mount_overlay([str(self.origin)], self.merged, upper=upper, work=work)
         for root in (self.clone, self.merged):
             change(root)
             for path in [*root.rglob("*"), root]:
                 if path.lstat().st_mtime > OLD + 1000:
                     os.utime(path, (OLD + 7, OLD + 7), follow_symlinks=False)
+        mounts.unmount(self.merged)
         return self.of_clone(), self.of_overlay()
 
     def of_clone(self, **options):
@@ -106,7 +112,6 @@ def pair(disk, request):
     place.mkdir()
     made = Pair(place)
     yield made
-    mounts.unmount(made.merged)
     for path in (made.clone, made.origin):
         subprocess.run(["btrfs", "-q", "subvolume", "delete", path], check=True)
 
@@ -201,6 +206,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@isolated
 def test_the_layer_is_that_of_an_upperdir_byte_for_byte(pair, change):
     of_clone, of_overlay = pair.both(change)
     assert names(of_clone) == names(of_overlay)
@@ -212,6 +218,7 @@ def test_nothing_changed_is_an_empty_layer(pair):
     assert names(pair.of_clone()) == []
 
 
+@isolated
 def test_a_socket_is_no_part_of_a_layer(pair):
     def change(root):
         (root / "g").unlink()
