@@ -28,6 +28,7 @@ from layerfs.errors import (
     WriteFailedError,
     from_os_error,
 )
+from layerfs.mappedindex import MappedIndex
 
 if TYPE_CHECKING:
     import tempfile
@@ -94,6 +95,7 @@ class Database:
     ) -> None:
         self._connection = connection
         self._scratch = scratch  # removed by close
+        self._index = None if readonly else MappedIndex.where_needed(path)
         self.path = path
         self.readonly = readonly
 
@@ -177,6 +179,11 @@ class Database:
         self._connection.close()
         if self._scratch is not None:
             self._scratch.cleanup()
+
+    def write_back_index(self) -> None:
+        """Do what else a syncfs(2) of this file system would wait for; see ``MappedIndex``."""
+        if self._index is not None:
+            self._index.write_back()
 
     def rows(self, sql: str, values: Iterable[_Value] = ()) -> list[tuple[Any, ...]]:
         """Run a statement and return all its rows."""

@@ -138,7 +138,8 @@ def _assembled(
     except BaseException:
         meta.close()
         raise
-    return Parts(root, meta, blobs, Staging(root / "staging"), backend, readonly)
+    staging = Staging(root / "staging", meta.database.write_back_index)
+    return Parts(root, meta, blobs, staging, backend, readonly)
 
 
 def _refuse_foreign(root: Path, *, readonly: bool) -> None:

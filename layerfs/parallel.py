@@ -128,6 +128,7 @@ class _Helper:
             blob=os.fspath(operation.blob),
             tree=os.fspath(operation.new_tree()),
         )
+        parts.meta.database.write_back_index()  # the helper, which syncs, cannot
         self._process = command.start(
             extracting.__name__, [extracting.setup_for(setup)], stdout=command.PIPE, alone=False
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,11 +25,23 @@ _INTENT: Final = "intent.json"
 _LOCK: Final = "lock"
 
 
+def _nothing() -> None:
+    pass
+
+
 class Operation:
     """One operation's directory, locked by this process."""
 
-    def __init__(self, path: Path, lock: int, *, intended: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: int,
+        before_sync: Callable[[], None] = _nothing,
+        *,
+        intended: bool = True,
+    ) -> None:
         self.path = path
+        self._before_sync = before_sync
         self._lock = lock
         self._keep = False
         self._intended = intended  # there may be an intent
@@ -135,6 +147,7 @@ class Operation:
 
         The descriptor is as old as the operation, so that an error of writing back is reported.
         """
+        self._before_sync()
         try:
             syncfs(self._lock)
         except OSError as error:
@@ -161,10 +174,11 @@ class Operation:
 
 
 class Staging:
-    """The ``staging`` directory of a store."""
+    """The ``staging`` directory of a store; ``before_sync`` is called before each syncfs(2)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, before_sync: Callable[[], None] = _nothing) -> None:
         self.path = path
+        self._before_sync = before_sync
 
     @contextmanager
     def operation(self) -> Iterator[Operation]:
@@ -190,7 +204,7 @@ class Staging:
         except OSError as error:
             raise from_os_error(error, "beginning an operation in", str(self.path)) from error
         assert lock is not None, "nobody else knows its name"
-        return Operation(path, lock, intended=False)
+        return Operation(path, lock, self._before_sync, intended=False)
 
     def dead(self) -> list[Operation]:
         """Take over the operations whose process has died; the caller ends each of them."""
@@ -199,7 +213,7 @@ class Staging:
                 return []
             with self._guard(fcntl.LOCK_EX):
                 return [
-                    Operation(path, lock)
+                    Operation(path, lock, self._before_sync)
                     for path in sorted(self.path.iterdir())
                     if (lock := _take(path)) is not None
                 ]
