@@ -29,7 +29,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
-from harness import agent, kernel, probes, workplace
+from harness import agent, census, kernel, probes, workplace
 
 #: What is in every work directory: for temporary files, and in place of the user's home.
 PRIVATE: Final = ("tmp", "home")
@@ -173,7 +173,7 @@ def _make_workdir(workdir: str, made: Made) -> None:
     if refusal is None:
         return
     kernel.umount(workdir)
-    kernel.mount(workdir, workdir, None, kernel.MS_BIND)
+    _bind(workdir)
     if made.protected:
         kernel.set_readonly(workdir, readonly=False, recursive=False)
     if probes.unfit(workdir) is None:
@@ -182,6 +182,18 @@ def _make_workdir(workdir: str, made: Made) -> None:
         return
     kernel.umount(workdir)
     kernel.mount("tmpfs", workdir, "tmpfs", 0, "mode=0755")
+
+
+def _bind(workdir: str) -> None:
+    """Bind a directory upon itself, and let it share what is mounted in it as any new mount does.
+
+    A bind mount shares with what it is bound from: all would be mounted twice in the same place.
+    """
+    kernel.mount(workdir, workdir, None, kernel.MS_BIND)
+    bound = next(one for one in reversed(census.mountinfo()) if one["target"] == workdir)
+    if any(word.startswith("shared:") for word in bound["propagation"]):
+        kernel.mount(None, workdir, None, kernel.MS_PRIVATE)
+        kernel.mount(None, workdir, None, kernel.MS_SHARED)
 
 
 def _try_pid_namespace() -> None:

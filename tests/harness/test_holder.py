@@ -136,7 +136,9 @@ def test_a_holder_that_dies_early_is_told(monkeypatch):
 ON_DISK = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-from harness import holder, probes
+from harness import census, holder, kernel, probes
+kernel.unshare(kernel.CLONE_NEWNS)
+kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_SHARED)  # as a host's
 answers = json.loads(sys.argv[2])
 probes.unfit = lambda path: answers.pop(0)
 os.mkdir("w")
@@ -144,8 +146,13 @@ open("w/below", "w").close()
 made = holder.Made(user_namespace=False)
 holder._make_workdir(os.path.abspath("w"), made)
 open("w/written", "w").close()
-print(json.dumps({**vars(made), "names": sorted(os.listdir("w"))}))
-holder.kernel.umount("w")
+names = sorted(os.listdir("w"))
+os.mkdir("w/m")
+kernel.mount("tmpfs", "w/m", "tmpfs")
+mounts = [one["target"] for one in census.mountinfo()].count(os.path.abspath("w/m"))
+kernel.umount("w/m")
+print(json.dumps({**vars(made), "names": names, "mounts": mounts}))
+kernel.umount("w")
 """
 
 
@@ -164,7 +171,7 @@ def test_the_work_directory_is_on_disk_only_where_that_helps(local_host, answers
     local_host.remove(case)
     assert done.stderr == b""
     made = json.loads(done.stdout)
-    assert (made["workdir_kind"], made["names"]) == (kind, names)
+    assert (made["workdir_kind"], made["names"], made["mounts"]) == (kind, names, 1)
     assert made["notes"] == (
         ["the work directory is on disk, since tmpfs cannot: no user xattrs"]
         if kind == "disk"
