@@ -7,6 +7,7 @@ process that gathers results: see :mod:`harness.carried`.
 from __future__ import annotations
 
 import shlex
+import signal
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -165,6 +166,26 @@ class Judge:
         )
 
     # --- one case --------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_timeout_set_timer(self, item: Any, settings: Any) -> bool:
+        """Have a case that hangs ended, and its time-out told.
+
+        By pytest-timeout's own means the message goes to a terminal that xdist's workers have not,
+        so that the case fails for want of that.
+        """
+
+        def ended(*_: object) -> None:
+            pytest.fail(f"the case did not end within {settings.timeout:g} s")
+
+        def cancel() -> None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+        item.cancel_timeout = cancel
+        signal.signal(signal.SIGALRM, ended)
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout)
+        return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:

@@ -62,6 +62,13 @@ def test_fails(store, way):
     """A case fails."""
     assert way == "plain", "bad: " + way + " [bold]markup[/bold]"
 '''
+HANGS = '''
+@clause("TOY-003")
+@pytest.mark.timeout(1)
+def test_hangs(host):
+    """A case hangs."""
+    host.run(["sleep", "100"], timeout=200)
+'''
 CORE = toy.TOML.replace('"core", "hostile"', '"core"')
 
 
@@ -85,6 +92,16 @@ def test_a_failure_is_told_in_one_safe_line_and_ends_in_one(tmp_path):
     line = next(line for line in out.splitlines() if line.startswith("✗ failed"))
     assert r"bad: \x1b[31m [bold]markup[/bold]" in line
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_case_that_hangs_is_ended_and_told(tmp_path, workers):
+    made = toy.make(tmp_path, toy.PASSES, HANGS, toml=CORE)
+    status, out, _ = finished(toy_run(made, "-n", workers))
+    assert status == NOT_SO
+    line = next(line for line in out.splitlines() if line.startswith("✗ failed"))
+    assert "TOY-003" in line
+    assert "the case did not end within 1 s" in line
 
 
 def test_a_terminal_gets_a_bar(tmp_path):
