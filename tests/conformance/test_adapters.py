@@ -117,3 +117,18 @@ def test_every_subject_can_be_loaded_and_names_what_it_uploads(name):
     assert subject.name == name
     for path in subject.install.upload:
         assert (subject.directory / path).exists()
+
+
+def test_what_shows_a_defect_without_the_suite_is_there():
+    scripts = [
+        line.removeprefix("sh ")
+        for subject in config.subjects()
+        for failure in subject.expected_failures
+        if (line := failure.shown_by or "").startswith("sh ")
+    ]
+    assert len(set(scripts)) >= 3
+    for script in scripts:
+        done = subprocess.run(
+            ["sh", "-n", config.CONFORMANCE.parent / script], capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
