@@ -21,6 +21,16 @@ _SERIOUS = (
     "possible circular locking", "blocked for more than", "refcount_t:",
 )  # fmt: skip
 _CRITICAL = 2
+#: What stands around a report of several lines (lib/bug.c, kernel/panic.c).
+_BEGINS, _ENDS = "[ cut here ]", "[ end trace"
+#: Reports that no subject can help, by words that are all in them.
+_OF_THE_HOST = (
+    # OpenZFS tells the kernel a positive number where a mapped page cannot be written, as at a
+    # quota: https://github.com/openzfs/zfs/issues/16925
+    ("mm/page-writeback.c", "writeback_iter", "zpl_writepages"),
+)
+#: Set by a report of the kind WARNING (Documentation/admin-guide/tainted-kernels.rst).
+_TAINT_WARN = 1 << 9
 
 Item = TypeVar("Item")
 
@@ -157,15 +167,34 @@ def difference(before: Ledger, after: Ledger) -> list[str]:
     for pid in sorted(set(before.descriptors) & set(after.descriptors)):
         more = Counter(after.descriptors[pid]) - Counter(before.descriptors[pid])
         lines += [f"left: descriptor of process {pid}: {what!a} ({n})" for what, n in more.items()]
-    if before.taint != after.taint:
-        lines.append(f"kernel: taint flags changed from {before.taint} to {after.taint}")
+    return lines + _of_the_kernel(before, after)
+
+
+def _of_the_kernel(before: Ledger, after: Ledger) -> list[str]:
     last = max((message.number for message in before.messages or ()), default=-1)
-    lines += [
-        f"kernel: {message.text}"
-        for message in after.messages or ()
-        if message.number > last and message.is_serious
-    ]
-    return lines
+    told, passed_over = [], 0
+    for report in _reports(one for one in after.messages or () if one.number > last):
+        text = "\n".join(message.text for message in report)
+        if any(all(word in text for word in words) for words in _OF_THE_HOST):
+            passed_over = _TAINT_WARN
+        else:
+            told += [f"kernel: {message.text}" for message in report if message.is_serious]
+    if (before.taint ^ after.taint) & ~passed_over:
+        told.insert(0, f"kernel: taint flags changed from {before.taint} to {after.taint}")
+    return told
+
+
+def _reports(messages: Iterable[Message]) -> list[list[Message]]:
+    """Split the log: what stands between the marks of one report belongs together."""
+    reports: list[list[Message]] = []
+    within = False
+    for message in messages:
+        if within and _BEGINS not in message.text:
+            reports[-1].append(message)
+        else:
+            reports.append([message])
+        within = (within or _BEGINS in message.text) and _ENDS not in message.text
+    return reports
 
 
 def _mount_key(mount: Mount) -> Hashable:

@@ -123,3 +123,43 @@ def test_the_kernels_log_is_told_only_where_the_kernel_is_in_trouble():
         "kernel: anything so loud",
     ]
     assert difference(before, replace(after, messages=None)) == []
+
+
+def report(*lines, first=2):
+    """Return the kernel's report of a warning, with these lines in the middle."""
+    marked = [
+        "------------[ cut here ]------------",
+        *lines,
+        "---[ end trace 0000000000000000 ]---",
+    ]
+    return tuple(Message(first + number, 4, text) for number, text in enumerate(marked))
+
+
+OF_THE_HOST = (
+    "WARNING: CPU: 0 PID: 39 at mm/page-writeback.c:2568 writeback_iter+0x25a/0x2d0",
+    "Call Trace:",
+    " zpl_writepages+0xb0/0x1c0 [zfs]",
+)
+
+
+def test_a_defect_of_the_host_that_is_known_is_nobodys_leak():
+    after = replace(EMPTY, messages=report(*OF_THE_HOST), taint=512)
+    assert difference(EMPTY, after) == []
+    assert difference(EMPTY, replace(after, taint=512 + 128)) == [
+        "kernel: taint flags changed from 0 to 640"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "first"),
+    [
+        (report(*OF_THE_HOST[:2]), OF_THE_HOST[0]),
+        (report(*OF_THE_HOST)[:-2], OF_THE_HOST[0]),
+        (report(*OF_THE_HOST[:2]) + report(OF_THE_HOST[2], first=9), OF_THE_HOST[0]),
+        ((*report(*OF_THE_HOST), Message(9, 4, "WARNING: another")), "WARNING: another"),
+        ((Message(1, 4, "WARNING: before"), *report(*OF_THE_HOST)), "WARNING: before"),
+    ],
+)
+def test_no_other_report_is_passed_over(messages, first):
+    told = difference(EMPTY, replace(EMPTY, messages=messages))
+    assert told[0] == f"kernel: {first}"
