@@ -23,7 +23,7 @@ _SERIOUS = (
 _CRITICAL = 2
 #: What stands around a report of several lines (lib/bug.c, kernel/panic.c).
 _BEGINS, _ENDS = "[ cut here ]", "[ end trace"
-#: Reports that no subject can help, by words that are all in them.
+#: Reports that no subject can help, by words that are all in them; each must have come to its end.
 _OF_THE_HOST = (
     # OpenZFS tells the kernel a positive number where a mapped page cannot be written, as at a
     # quota: https://github.com/openzfs/zfs/issues/16925
@@ -175,7 +175,7 @@ def _of_the_kernel(before: Ledger, after: Ledger) -> list[str]:
     told, passed_over = [], 0
     for report in _reports(one for one in after.messages or () if one.number > last):
         text = "\n".join(message.text for message in report)
-        if any(all(word in text for word in words) for words in _OF_THE_HOST):
+        if any(all(word in text for word in (*words, _ENDS)) for words in _OF_THE_HOST):
             passed_over = _TAINT_WARN
         else:
             told += [f"kernel: {message.text}" for message in report if message.is_serious]

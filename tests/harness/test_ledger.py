@@ -154,7 +154,7 @@ def test_a_defect_of_the_host_that_is_known_is_nobodys_leak():
     ("messages", "first"),
     [
         (report(*OF_THE_HOST[:2]), OF_THE_HOST[0]),
-        (report(*OF_THE_HOST)[:-2], OF_THE_HOST[0]),
+        (report(*OF_THE_HOST)[:-1], OF_THE_HOST[0]),
         (report(*OF_THE_HOST[:2]) + report(OF_THE_HOST[2], first=9), OF_THE_HOST[0]),
         ((*report(*OF_THE_HOST), Message(9, 4, "WARNING: another")), "WARNING: another"),
         ((Message(1, 4, "WARNING: before"), *report(*OF_THE_HOST)), "WARNING: before"),
