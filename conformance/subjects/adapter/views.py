@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from protocol import Refusal, program
+from protocol import Json, Refusal, program
 
 _BINDING = (
     (r"does not exist|mount point|not a directory", "invalid-mount-point"),
@@ -50,6 +50,22 @@ def leave(path: str, marked: str) -> None:
 def _identity(path: str) -> str:
     found = os.stat(path)
     return f"{found.st_dev}:{found.st_ino}"
+
+
+def told(manifest: Json) -> Json:
+    """Return what ``mounts`` tells of a view, whose manifest is annotated with it."""
+    return {
+        "target": manifest["annotations"]["target"],
+        "digests": [layer["digest"] for layer in manifest["layers"]],
+        "writable": manifest["annotations"]["writable"] == "True",
+    }
+
+
+def end(store: str, views: Iterable[Json], unmount: Callable[[Json], Json], *, gone: bool) -> None:
+    """Unmount all views, or finish with those that are gone already: a request was interrupted."""
+    for view in views:
+        if not gone or not is_mounted(view["target"]):
+            unmount({"store": store, "target": view["target"]})
 
 
 def is_mounted(path: str) -> bool:

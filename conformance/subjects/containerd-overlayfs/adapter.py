@@ -78,7 +78,7 @@ def open_(request: Json) -> Json:
             datasets.create(request["zfs"])
             datasets.mount(request["zfs"], _dataset_at(store))
         _start(store)
-    _end_views(store, gone=True)
+    views.end(store, _views(store), unmount, gone=True)
     return {"store": store}
 
 
@@ -87,16 +87,9 @@ def _dataset_at(store: str) -> str:
     return f"{store}/root/io.containerd.snapshotter.v1.zfs"
 
 
-def _end_views(store: str, *, gone: bool) -> None:
-    """Unmount all views, or finish with those that are gone already: a request was interrupted."""
-    for view in _views(store):
-        if not gone or not views.is_mounted(view["target"]):
-            unmount({"store": store, "target": view["target"]})
-
-
 def close(request: Json) -> Json:
     store = request["store"]
-    _end_views(store, gone=False)
+    views.end(store, _views(store), unmount, gone=False)
     daemon = daemons.at(_socket(store))
     if daemon is not None:
         daemons.stop(daemon)
@@ -208,15 +201,7 @@ def _view(target: str) -> str:
 
 def _views(store: str) -> list[Json]:
     found = [one for name, one in _names(store).items() if name.startswith("view/")]
-    return [_mounted(_manifest(store, one)) for one in found]
-
-
-def _mounted(manifest: Json) -> Json:
-    return {
-        "target": manifest["annotations"]["target"],
-        "digests": [layer["digest"] for layer in manifest["layers"]],
-        "writable": manifest["annotations"]["writable"] == "True",
-    }
+    return [views.told(_manifest(store, one)) for one in found]
 
 
 def stack(request: Json) -> Json:
@@ -264,7 +249,7 @@ def mounts(request: Json) -> Json:
 
 def commit(request: Json) -> Json:
     store, target = request["store"], request["target"]
-    if not _mounted(_found(store, target))["writable"]:
+    if not views.told(_found(store, target))["writable"]:
         raise Refusal("read-only-filesystem", f"the view at {target} is read-only")
     data = ctr(
         store, "snapshots", "--snapshotter", SNAPSHOTTER, "diff", "--keep",

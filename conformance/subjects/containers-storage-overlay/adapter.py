@@ -86,20 +86,13 @@ def open_(request: Json) -> Json:
         with open(f"{store}/storage.conf", "w", encoding="utf-8") as file:
             file.write("\n".join(["[storage]", *lines, *options, ""]))
     storage(store, "status")
-    _end_views(store, gone=True)
+    views.end(store, _views(store), unmount, gone=True)
     return {"store": store}
-
-
-def _end_views(store: str, *, gone: bool) -> None:
-    """Unmount all views, or finish with those that are gone already: a request was interrupted."""
-    for view in _views(store):
-        if not gone or not views.is_mounted(view["target"]):
-            unmount({"store": store, "target": view["target"]})
 
 
 def close(request: Json) -> Json:
     store = request["store"]
-    _end_views(store, gone=False)
+    views.end(store, _views(store), unmount, gone=False)
     storage(store, "shutdown")
     return {}
 

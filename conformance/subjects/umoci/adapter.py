@@ -53,20 +53,13 @@ def open_(request: Json) -> Json:
         raise Refusal("storage-error", f"{store}: {error.strerror}") from None
     if not os.path.exists(f"{store}/layout"):
         umoci("init", "--layout", f"{store}/layout")
-    _end_views(store, gone=True)
+    views.end(store, mounts({"store": store})["mounts"], unmount, gone=True)
     return {"store": store}
-
-
-def _end_views(store: str, *, gone: bool) -> None:
-    """Unmount all views, or finish with those that are gone already: a request was interrupted."""
-    for view in mounts({"store": store})["mounts"]:
-        if not gone or not views.is_mounted(view["target"]):
-            unmount({"store": store, "target": view["target"]})
 
 
 def close(request: Json) -> Json:
     store = request["store"]
-    _end_views(store, gone=False)
+    views.end(store, mounts({"store": store})["mounts"], unmount, gone=False)
     return {}
 
 
@@ -202,14 +195,6 @@ def _view(store: str, target: str) -> Json:
     return found
 
 
-def _mounted(manifest: Json) -> Json:
-    return {
-        "target": manifest["annotations"]["target"],
-        "digests": [layer["digest"] for layer in manifest["layers"]],
-        "writable": manifest["annotations"]["writable"] == "True",
-    }
-
-
 def stack(request: Json) -> Json:
     store, target, writable = request["store"], request["target"], request["writable"]
     layers = [_layer(store, digest)["layers"][0] for digest in request["digests"]]
@@ -247,12 +232,12 @@ def unmount(request: Json) -> Json:
 def mounts(request: Json) -> Json:
     store = request["store"]
     manifests = [_manifest(store, tag) for tag in _tags(store, "view-")]
-    return {"mounts": [_mounted(one) for one in manifests if one]}
+    return {"mounts": [views.told(one) for one in manifests if one]}
 
 
 def commit(request: Json) -> Json:
     store, target = request["store"], request["target"]
-    if not _mounted(_view(store, target))["writable"]:
+    if not views.told(_view(store, target))["writable"]:
         raise Refusal("read-only-filesystem", f"the view at {target} is read-only")
     tag = f"new-{os.getpid()}-{next(_numbers)}"
     umoci("repack", "--image", f"{store}/layout:{tag}", f"{store}/views/{_key(target)}")
