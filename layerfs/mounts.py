@@ -74,7 +74,6 @@ MAX_LOWERDIRS = 500
 #: fsconfig(2) refuses a longer string; mount(2) silently cuts its data to a page less one byte.
 _MAX_STRING = 255
 _MAX_DATA = os.sysconf("SC_PAGE_SIZE") - 1
-_CLONE_FS = 0x200
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 #: The upperdir stands by itself, and no layer can redirect a lookup: a stored tree may be one of a
@@ -275,7 +274,7 @@ def _apart(call: Callable[[], None]) -> OSError | None:
 
     def run() -> None:
         try:
-            syscalls.unshare(_CLONE_FS)
+            syscalls.unshare(syscalls.CLONE_FS)
             os.chdir("/proc/self/fd")
             call()
         except OSError as error:

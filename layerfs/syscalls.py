@@ -75,6 +75,8 @@ MNT_EXPIRE: Final = 0x4
 UMOUNT_NOFOLLOW: Final = 0x8
 
 # setns(2), unshare(2).
+CLONE_FS: Final = 0x00000200
+CLONE_FILES: Final = 0x00000400
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWCGROUP: Final = 0x02000000
 CLONE_NEWUTS: Final = 0x04000000
@@ -359,6 +361,8 @@ def setns(fd: int, kinds: int = 0) -> None:
 
 def unshare(kinds: int) -> None:
     """Leave the shared namespaces named by ``CLONE_NEW*``; the calling thread only.
+
+    ``CLONE_FS``: the shared working directory; ``CLONE_FILES``: the shared table of descriptors.
 
     ``CLONE_NEWUSER`` and ``CLONE_NEWNS`` need a process without other threads sharing its state
     (``EINVAL``).

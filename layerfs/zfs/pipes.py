@@ -3,6 +3,11 @@
 Neither the library nor the command hands out a stream piece by piece. The pipe holds what the other
 end has not taken yet, so that no more than that is ever in memory. However the block ends, the pipe
 is closed then, which ends what ZFS is doing, and the thread has ended before the block is left.
+
+The thread has a table of descriptors of its own, without our end. A process that is killed so
+closes that end, whatever the thread does; otherwise the thread, in the kernel, would keep it open,
+and wait for it: ZFS loses a kill that comes just before it starts threads of its own (OpenZFS,
+``spl_kthread_create``), and the process could never be ended.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from layerfs import syscalls
 from layerfs.errors import StorageError
 from layerfs.zfs.failure import ZfsFailure
 
@@ -49,9 +55,19 @@ def receiving(
 @contextlib.contextmanager
 def _aside(step: Callable[[], None], its: int, ours: int) -> Iterator[None]:
     """Run ``step`` in a thread, and close its end of the pipe then; close ours with the block."""
-    failures: list[ZfsFailure] = []
+    failures: list[Exception] = []
+    apart = threading.Event()
 
     def run() -> None:
+        try:
+            syscalls.unshare(syscalls.CLONE_FILES)
+        except OSError as error:
+            text = f"no thread for a stream of zfs: {error.strerror}"
+            failures.append(StorageError(text, errno=error.errno))
+            return
+        finally:
+            apart.set()
+        os.close(ours)
         try:
             step()
         except ZfsFailure as failure:
@@ -61,16 +77,22 @@ def _aside(step: Callable[[], None], its: int, ours: int) -> Iterator[None]:
 
     thread = threading.Thread(target=run, name="layerfs-zfs-stream", daemon=True)
     try:
-        try:
-            thread.start()
-        except RuntimeError as error:  # RLIMIT_NPROC, pids.max
-            os.close(its)
-            raise StorageError(f"no thread for a stream of zfs: {error}") from error
+        thread.start()
+    except RuntimeError as error:  # RLIMIT_NPROC, pids.max
+        os.close(its)
+        os.close(ours)
+        raise StorageError(f"no thread for a stream of zfs: {error}") from error
+    try:
+        apart.wait()
+        # The thread is to have the only descriptor of its end. The number stays in use: should the
+        # garbage collector close a file of ours while it runs in that thread, it is another.
+        os.dup2(ours, its, inheritable=False)
         yield
     finally:
+        apart.wait()  # where a signal's handler has raised while it was waited for
+        os.close(its)
         os.close(ours)
-        if thread.ident is not None:
-            thread.join()
+        thread.join()
     for failure in failures:
         raise failure
 

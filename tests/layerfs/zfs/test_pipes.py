@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from layerfs import syscalls
 from layerfs.errors import StorageError
 from layerfs.zfs import ZfsFailure
 from layerfs.zfs.pipes import receiving, sending
@@ -22,6 +23,7 @@ class End:
 
     def send(self, snapshot, fd, from_=None):
         self.asked = snapshot, from_
+        self.others = others_of_the_pipe(fd)
         left = memoryview(self.data)
         try:
             while left:
@@ -33,6 +35,7 @@ class End:
 
     def receive(self, snapshot, fd, properties=(), origin=None):
         self.asked = snapshot, properties, origin
+        self.others = others_of_the_pipe(fd)
         while self.most is None or len(self.received) < self.most:
             data = os.read(fd, 1 << 16)
             if not data:
@@ -43,6 +46,14 @@ class End:
     def fail(self, snapshot):
         if self.fails:
             raise ZfsFailure(self.fails, operation="x", name=snapshot)
+
+
+def others_of_the_pipe(fd):
+    """Return the descriptors of a pipe, besides ``fd``, that the calling thread has."""
+    table = f"/proc/self/task/{threading.get_native_id()}/fd"
+    pipe = os.readlink(f"{table}/{fd}")
+    shown = [(one, f"{table}/{one}") for one in os.listdir(table) if one != str(fd)]
+    return [one for one, path in shown if os.path.exists(path) and os.readlink(path) == pipe]
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +117,26 @@ def test_what_comes_after_a_failure_is_dropped_and_the_failure_told():
 def test_what_fails_at_our_end_counts():
     with pytest.raises(KeyError):
         fail(receiving(End(fails=errno.EINVAL), "p/a@s", {}, None), lambda take: take(b"x"))
+
+
+def test_the_thread_cannot_keep_our_end_open():
+    with sending(sender := End(), "p/a@s", None), receiving(receiver := End(), "p/a@s", {}, None):
+        pass
+    assert (sender.others, receiver.others) == ([], [])
+
+
+def test_a_thread_that_cannot_have_a_table_of_its_own_does_nothing(monkeypatch):
+    def refused(kinds):
+        assert kinds == syscalls.CLONE_FILES
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(syscalls, "unshare", refused)
+    with (
+        pytest.raises(StorageError, match="stream of zfs: Cannot allocate"),
+        receiving(zfs := End(), "p/a@s", {}, None) as take,
+    ):
+        take(b"x")
+    assert zfs.asked == ()
 
 
 def test_without_a_thread_nothing_is_left(monkeypatch):
