@@ -19,6 +19,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final, Literal
 
 import pytest
@@ -26,6 +27,7 @@ import pytest
 from conformance import images, model
 from conformance.images import Files, Found
 from conformance.layers import Dir, File, Layer, Symlink
+from harness.canary import CONTENT
 from harness.errors import Refused, SubjectFailure
 from harness.observe import Host
 from harness.protocol import Error
@@ -33,6 +35,10 @@ from harness.subject import Pending, Subject
 from harness.tree import Tree
 from harness.zfs import ZfsError
 
+#: What a layer that does harm may be refused as, where not how it is refused is the question.
+_REFUSALS: Final = (
+    "hostile-layer", "invalid-layer-path", "validation-error", "path-error", "storage-error",
+)  # fmt: skip
 #: What must still work after a refusal.
 HARMLESS: Final = Layer(Dir("still"), File("still/serves"), Symlink("link", to="still"))
 
@@ -157,6 +163,14 @@ class Driver:
             return layer
         return self._added.get(layer.digest) or self.add(layer)
 
+    def remove_if_free(self, layer: Layer) -> None:
+        """Ask for a layer's removal, which is refused as ``layer-in-use`` if at all."""
+        try:
+            self.call("remove", digest=layer.digest)
+        except Refused as refused:
+            if refused.code != "layer-in-use":
+                raise AssertionError(f"{refused}; allowed: layer-in-use") from refused
+
     def digests(self) -> set[str]:
         """Return the digests of all layers of the store."""
         listed = [layer.digest for layer in self.call("list").layers]
@@ -235,6 +249,16 @@ class Driver:
                 raise AssertionError(f"{refused}; allowed: {' or '.join(codes)}") from refused
             self._refused = True
         return None
+
+    def stays_inside(self, layer: Layer) -> None:
+        """Show a layer that leads to a canary: refused or not, nothing of that is in the tree.
+
+        That the canary was not touched is for its block to say.
+        """
+        tree = self.tree_or_refusal(layer, codes=_REFUSALS)
+        outside = sha256(CONTENT).hexdigest()
+        found = [path for path, node in (tree or {}).items() if node.sha256 == outside]
+        assert found == [], f"{found} is the canary's"
 
     def inside(self, root: str, script: str) -> None:
         """Run a shell script in a directory of the host; it must succeed."""

@@ -10,7 +10,7 @@ import contextlib
 import pytest
 
 from conformance import model
-from conformance.clauses import MUST, clause
+from conformance.clauses import MUST, SHOULD, clause
 from conformance.layers import Dir, Fifo, File, Hardlink, Layer, Opaque, Symlink, Whiteout
 from conformance.model import untimed
 from harness.errors import Refused
@@ -21,9 +21,9 @@ OF_THE_VIEW = "path_resolution(7); PROTOCOL.md, 3 and 7"
 MAY_BE_REFUSED = ("hostile-layer", "invalid-layer-path")
 
 
-def hostile(id_, source, **more):
+def hostile(id_, source, level=MUST, **more):
     """Return the mark of a clause of this profile."""
-    return clause(id_, MUST, source, profile="hostile", **more)
+    return clause(id_, level, source, profile="hostile", **more)
 
 
 @hostile("HST-241", f"image-spec layer.md, Whiteouts; {AS_WRITTEN}")
@@ -110,7 +110,7 @@ SPELT = [
 ]  # fmt: skip
 
 
-@hostile("HST-245", "image-spec layer.md, Whiteouts; PROTOCOL.md, 3.1 and hostile-layer")
+@hostile("HST-245", "image-spec layer.md, Whiteouts; PROTOCOL.md, 3.1 and hostile-layer", SHOULD)
 @pytest.mark.parametrize("behind", ["", "/"], ids=["names", "slashes behind"])
 def test_slashes_and_dots_do_not_hide_an_invalid_marker(subject, host, behind):
     """A marker of nothing, of the directory itself or of its parent is refused in any spelling."""
@@ -125,7 +125,7 @@ def test_slashes_and_dots_do_not_hide_an_invalid_marker(subject, host, behind):
 LONG = "/".join(["a-directory-with-a-name"] * 6)
 
 
-@hostile("HST-246", "image-spec layer.md, Whiteouts; POSIX.1-2017 pax; GNU tar manual")
+@hostile("HST-246", "image-spec layer.md, Whiteouts; POSIX.1-2017 pax; GNU tar manual", SHOULD)
 @pytest.mark.parametrize("form", ["pax", "gnu", "ustar"])
 def test_an_invalid_marker_is_found_in_a_long_name(subject, host, form):
     """An invalid marker whose name stands in a record, a long name or a prefix is refused."""
@@ -237,7 +237,9 @@ def test_a_lease_s_name_is_no_path(subject, host, name):
 
 
 @hostile(
-    "HST-253", "path_resolution(7): names are compared whole; PROTOCOL.md, invalid-mount-point"
+    "HST-253",
+    "path_resolution(7): names are compared whole; PROTOCOL.md, invalid-mount-point",
+    SHOULD,
 )
 def test_a_target_beside_the_store_is_not_in_it(subject, host):
     """A target whose path begins like the store's, or leads there, is judged by where it is."""

@@ -63,7 +63,10 @@ def test_refusals_leave_nothing_behind(subject, host):
         media_type = B.media_type if path == paths[-1] else A.media_type
         with contextlib.suppress(Refused):
             digest = subject.call("add", path=path, media_type=media_type).layer.digest
-            subject.stack(A, digest)
+            try:
+                subject.unmount(subject.stack(A, digest))
+            finally:
+                subject.call("remove", digest=digest)
     with contextlib.suppress(Refused):
         subject.stack(A, "sha256:" + "0" * 64)
     subject.expect_service()

@@ -141,7 +141,7 @@ def test_more_layers_than_declared_are_refused(subject):
         assert refused.error.limit in {f"max_layers={most}", None}
 
 
-@clause("STK-010", MUST, "PROTOCOL.md, invalid-mount-point")
+@clause("STK-010", SHOULD, "PROTOCOL.md, invalid-mount-point")
 @pytest.mark.parametrize(
     "what", ["file", "symlink", "dangling symlink", "not empty", "in the store", "parent missing"]
 )
@@ -165,7 +165,7 @@ def test_a_target_that_cannot_be_mounted_on_is_refused(subject, host, what):
     assert (host.tree(target) if host.exists(target) else None) == before
 
 
-@clause("STK-011", MUST, "PROTOCOL.md, invalid-mount-point: already mounted")
+@clause("STK-011", SHOULD, "PROTOCOL.md, invalid-mount-point: already mounted")
 @pytest.mark.parametrize("by", ["this store", "somebody else"])
 def test_a_target_that_is_mounted_is_refused(subject, host, by):
     """A target where something is mounted is refused, and what is mounted there stays."""
@@ -215,7 +215,7 @@ def test_a_store_may_have_any_name(subject_at, host, name):
         assert host.tree(root) == model.apply(A, B)
 
 
-@clause("STK-015", MUST, "PROTOCOL.md, validation-error: an empty list of layers")
+@clause("STK-015", SHOULD, "PROTOCOL.md, validation-error: an empty list of layers")
 def test_no_layers_are_no_view(subject):
     """An empty list of layers is refused."""
     with subject.refuses("validation-error"):

@@ -149,17 +149,18 @@ def test_one_of_two_hard_links_can_be_hidden(subject):
     assert subject.tree(BASE, upper) == model.apply(BASE, upper)
 
 
-@clause("WHT-012", MUST, "PROTOCOL.md, hostile-layer", profile="hostile")
+@clause("WHT-012", MUST, f"{WHITEOUTS}; PROTOCOL.md, hostile-layer", profile="hostile")
 @pytest.mark.parametrize(
     "name",
     [".wh.", ".wh..", ".wh...", "d/.wh.", "d/.wh...", ".wh..wh.", ".wh..wh.plnk", ".wh..wh..opq2"],
 )
 def test_a_marker_for_no_possible_name_is_refused(subject, host, name):
-    """A marker that would hide nothing, ``.`` or ``..``, or is reserved, is a hostile layer."""
-    layer = Layer(Dir("d"), File(name, b""))
-
-    with host.canary(), subject.refuses("hostile-layer"):
-        subject.tree(BASE, layer)
+    """A marker of nothing, of ``.`` or ``..``, or a reserved one, hides nothing, or is refused."""
+    with host.canary():
+        tree = subject.tree_or_refusal(
+            BASE, Layer(Dir("d"), File(name, b"")), codes=("hostile-layer", "validation-error")
+        )
+        assert tree in (None, model.apply(BASE, Layer(Dir("d"))))
 
 
 @clause("WHT-013", MUST, f"{WHITEOUTS}: no such file can be created", profile="hostile")
@@ -169,9 +170,12 @@ def test_a_marker_for_no_possible_name_is_refused(subject, host, name):
     ids=["of its own", "of a file", "opaque"],
 )
 def test_a_marker_can_be_no_directory(subject, host, entry):
-    """A directory whose name begins like a marker is a hostile layer."""
-    with host.canary(), subject.refuses("hostile-layer"):
-        subject.tree(BASE, Layer(Dir("d"), entry))
+    """A directory whose name begins like a marker is refused, or at least never shown."""
+    with host.canary():
+        tree = subject.tree_or_refusal(
+            BASE, Layer(Dir("d"), entry), codes=("hostile-layer", "validation-error")
+        )
+        assert [path for path in tree or () if "/.wh." in f"/{path}"] == []
 
 
 @clause("WHT-014", SHOULD, f"{WHITEOUTS}: a whiteout file is an empty file")

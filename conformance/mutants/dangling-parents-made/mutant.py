@@ -1,7 +1,4 @@
-"""Mutant: what a parent's symlink leads to is made, where it is not there.
-
-Caught by HST-003 and HST-005.
-"""
+"""Mutant: what a parent's symlink leads to is made, where it is not there. Caught by HST-003."""
 
 import os
 

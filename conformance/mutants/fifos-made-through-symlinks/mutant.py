@@ -1,4 +1,7 @@
-"""Mutant: a fifo is made by its path, through a symlink on the way. Caught by HST-207."""
+"""Mutant: a fifo is made by its path, through a symlink on the way.
+
+Caught by HST-207 and HST-270.
+"""
 
 import os
 

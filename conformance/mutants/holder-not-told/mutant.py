@@ -1,6 +1,6 @@
 """Mutant: what holds a layer or a view is not told.
 
-Caught by LIF-006, LIF-007, LIF-009 and UNM-002.
+Caught by LIF-007, LIF-009, LIF-022 and UNM-014.
 """
 
 from layerfs.cli import main

@@ -1,6 +1,6 @@
 """Mutant: of overlayfs's marks only those of root's are kept out.
 
-Caught by HST-011 and HST-233.
+Caught by HST-233.
 """
 
 from layerfs import layerxattrs

@@ -1,4 +1,4 @@
-"""Mutant: remove does not look at mounts. Caught by LIF-006 and UNM-012."""
+"""Mutant: remove does not look at mounts. Caught by LIF-006, LIF-022 and UNM-012."""
 
 from layerfs import removing
 from layerfs.cli import main

@@ -1,6 +1,6 @@
 """Mutant: a parent that is a symlink is left to open(2), which may leave the root.
 
-Caught by HST-003, HST-004 and HST-012.
+Caught by HST-003, HST-004, HST-012 and HST-270.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Mutant: markers for no possible name, such as aufs's own, are passed over. Caught by WHT-012."""
+"""Mutant: markers for no possible name, such as aufs's own, are passed over.
+
+Caught by HST-245 and HST-246.
+"""
 
 from layerfs.cli import main
 from layerfs.errors import HostileLayerError

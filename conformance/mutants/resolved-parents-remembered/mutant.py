@@ -1,7 +1,4 @@
-"""Mutant: a parent once resolved stays so, though another entry replaces it.
-
-Caught by HST-005 and HST-212.
-"""
+"""Mutant: a parent once resolved stays so, though another entry replaces it. Caught by HST-212."""
 
 from layerfs.cli import main
 from layerfs.layertree import LayerTree

@@ -1,4 +1,4 @@
-"""Mutant: a name with '..' is tidied as text, and taken. Caught by HST-001 and HST-006."""
+"""Mutant: a name with '..' is tidied as text, and taken. Caught by HST-001."""
 
 import posixpath
 
