@@ -163,13 +163,20 @@ class Driver:
             return layer
         return self._added.get(layer.digest) or self.add(layer)
 
-    def remove_if_free(self, layer: Layer) -> None:
-        """Ask for a layer's removal, which is refused as ``layer-in-use`` if at all."""
-        try:
-            self.call("remove", digest=layer.digest)
-        except Refused as refused:
-            if refused.code != "layer-in-use":
-                raise AssertionError(f"{refused}; allowed: layer-in-use") from refused
+    def remove_if_free(self, *layers: Layer, code: str = "layer-in-use") -> None:
+        """Ask for the removal of layers, which is refused with this code if at all."""
+        for layer in layers:
+            try:
+                self.call("remove", digest=layer.digest)
+            except Refused as refused:
+                if refused.code != code:
+                    raise AssertionError(f"{refused}; allowed: {code}") from refused
+
+    def is_whole(self, *layers: Layer) -> None:
+        """Make sure that those of the layers that the store still has show their stack."""
+        left = [layer for layer in layers if layer.digest in self.digests()]
+        if left:
+            assert self.tree(*left) == model.apply(*left)
 
     def digests(self) -> set[str]:
         """Return the digests of all layers of the store."""

@@ -88,8 +88,7 @@ def test_removing_what_is_not_there_succeeds(subject):
 def test_a_view_stays_whole_whatever_is_removed(subject, host):
     """A layer of a view is refused, or the view stays whole without it; later it can be removed."""
     with subject.stacked(A, B) as root:
-        subject.remove_if_free(A)
-        subject.remove_if_free(B)
+        subject.remove_if_free(A, B)
         assert host.tree(root) == model.apply(A, B)
 
     for layer in (A, B):

@@ -4,17 +4,19 @@ What a store did not make it neither destroys nor changes; it says by name what 
 goes on with everything else. What it did make it can make again.
 """
 
+import contextlib
+
 import pytest
 
 from conformance import model
 from conformance.clauses import MUST, SHOULD, clause
 from conformance.layers import Dir, File, Layer, Whiteout
-from conformance.test_zfs import below
+from conformance.test_zfs import IN_THE_WAY, below
 
 A = Layer(Dir("d"), File("d/a", b"a" * 5000), File("x"))
 B = Layer(Dir("d"), File("d/b"), Whiteout("x"))
 C = Layer(File("c", b"of another stack"))
-DESTROY = "PROTOCOL.md, 5: zfs-dataset-destroy-failed"
+DESTROY = f"PROTOCOL.md, 5: {IN_THE_WAY}"
 
 
 def of_zfs(id_, source, level=MUST, **more):
@@ -29,41 +31,40 @@ def trees_of(host, subject):
 
 @of_zfs("ZFS-010", f"{DESTROY}; zfs-hold(8)")
 def test_a_held_snapshot_keeps_its_layer_and_is_named_with_the_tag(subject, host):
-    """A layer of which somebody holds a snapshot stays: the error names snapshot and tag."""
+    """A snapshot that somebody holds stays, with its hold, whatever is removed."""
     subject.tree(A)
     held = trees_of(host, subject)
     if not held:
         pytest.skip("target: the store has no zfs snapshots")
     for snapshot in held:
         host.zfs.hold(snapshot, "keep")
-    with subject.refuses("zfs-dataset-destroy-failed") as refused:
-        subject.call("remove", digest=A.digest)
+    subject.remove_if_free(A, code=IN_THE_WAY)
 
-    assert refused.holder in {f"{snapshot} keep" for snapshot in held}
     assert [host.zfs.holds(snapshot) for snapshot in held] == [["keep"]] * len(held)
-    assert subject.tree(A) == model.apply(A)
+    subject.is_whole(A)
     for snapshot in held:
         host.zfs.release(snapshot, "keep")
-    assert subject.call("remove", digest=A.digest).removed
+    subject.call("remove", digest=A.digest)
+    assert subject.digests() == set()
 
 
 @of_zfs("ZFS-011", f"{DESTROY}; zfs-clone(8)")
 def test_a_clone_of_somebody_else_keeps_its_layer(subject, host, dataset):
-    """A layer of which somebody has a clone is not removed, and the clone is left as it is."""
+    """A clone that somebody has made of a layer is left as it is, whatever is removed."""
     subject.tree(A)
     made = trees_of(host, subject)
     if not made:
         pytest.skip("target: the store has no zfs snapshots")
     clones = [host.zfs.clone(name, f"{dataset}/{n}") for n, name in enumerate(made)]
     origins = [host.zfs.get(one, "origin") for one in clones]
-    with subject.refuses("zfs-dataset-destroy-failed") as refused:
-        subject.call("remove", digest=A.digest)
+    subject.remove_if_free(A, code=IN_THE_WAY)
 
-    assert refused.holder in clones
     assert [host.zfs.get(one, "origin") for one in clones] == origins
+    subject.is_whole(A)
     for one in clones:
         host.zfs.destroy(one)
-    assert subject.call("remove", digest=A.digest).removed
+    subject.call("remove", digest=A.digest)
+    assert subject.digests() == set()
 
 
 @of_zfs("ZFS-012", "PROTOCOL.md, gc: errors; reported as containerd/zfs#71", needs=("gc",))
@@ -85,7 +86,7 @@ def test_garbage_collection_goes_on_past_what_others_keep(subject, host):
 
 @of_zfs("ZFS-013", f"{DESTROY}: a mount")
 def test_a_mount_of_somebody_else_keeps_its_layer_and_is_named(subject, host):
-    """A layer whose tree somebody has mounted is not removed: the error names where."""
+    """A layer's tree that somebody has mounted stays mounted, whatever is removed."""
     subject.tree(A)
     made = trees_of(host, subject)
     if not made:
@@ -93,14 +94,57 @@ def test_a_mount_of_somebody_else_keeps_its_layer_and_is_named(subject, host):
     place = host.mkdir(subject.path("mounted"))
     host.run(["mount", "-t", "zfs", made[0], place])
     try:
-        with subject.refuses("zfs-dataset-destroy-failed") as refused:
-            subject.call("remove", digest=A.digest)
-        assert refused.holder == place
+        subject.remove_if_free(A, code=IN_THE_WAY)
         assert subject.is_mounted(place)
-        assert subject.tree(A) == model.apply(A)
+        assert host.tree(place) == model.apply(A)
+        subject.is_whole(A)
     finally:
         host.run(["umount", place])
+    subject.call("remove", digest=A.digest)
+    assert subject.digests() == set()
+
+
+@contextlib.contextmanager
+def kept(subject, host, dataset, how):
+    """Keep a store's layers for the block, as somebody else may; give what a refusal may name."""
+    made = trees_of(host, subject)
+    if not made and how != "snapshot":
+        pytest.skip("target: the store has no zfs snapshots")
+    if how == "snapshot":
+        names = [host.zfs.snapshot(f"{name}@daily") for name in host.zfs.datasets(subject.dataset)]
+    elif how == "hold":
+        for snapshot in made:
+            host.zfs.hold(snapshot, "keep")
+        names = [f"{snapshot} keep" for snapshot in made]
+    elif how == "clone":
+        names = [host.zfs.clone(name, f"{dataset}/{n}") for n, name in enumerate(made)]
+    else:
+        names = [host.mkdir(subject.path("mounted"))]
+        host.run(["mount", "-t", "zfs", made[0], names[0]])
+    try:
+        yield names
+    finally:
+        for snapshot in made if how == "hold" else ():
+            host.zfs.release(snapshot, "keep")
+        for name in names if how in {"snapshot", "clone"} else ():
+            host.zfs.destroy(name)
+        if how == "mount":
+            host.run(["umount", names[0]])
+
+
+@of_zfs("ZFS-076", DESTROY, SHOULD)
+@pytest.mark.parametrize("how", ["snapshot", "hold", "clone", "mount"])
+def test_who_keeps_a_layer_is_told_by_name(subject, host, dataset, how):
+    """A layer that somebody else keeps is refused with his name for it, and can go after him."""
+    subject.tree(A)
+    with kept(subject, host, dataset, how) as names:
+        with subject.refuses(IN_THE_WAY) as refused:
+            subject.call("remove", digest=A.digest)
+        assert refused.holder in names
+        assert subject.tree(A) == model.apply(A)
+
     assert subject.call("remove", digest=A.digest).removed
+    assert host.zfs.snapshots(subject.dataset) == []
 
 
 @of_zfs("ZFS-014", "PROTOCOL.md, unmount: stays for gc", needs=("writable", "gc"))

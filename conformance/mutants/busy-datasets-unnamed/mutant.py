@@ -1,4 +1,4 @@
-"""Mutant: names a busy dataset, and not where it is mounted. Caught by ZFS-013."""
+"""Mutant: names a busy dataset, and not where it is mounted. Caught by ZFS-076."""
 
 from layerfs.backends import zfs
 from layerfs.cli import main
