@@ -39,11 +39,8 @@ _COMPLAINTS: Final = (
         r"(open|mkdir|mknod|symlink) [^(]*: (file name too long|not a directory)",
         "invalid-layer-path",
     ),
-    (
-        r"processing tar file\((open|mkdir|mknod|symlink) [^(]*: "
-        r"(no such file or directory|file exists)",
-        "invalid-layer-path",
-    ),
+    (r"file\((open|mkdir|mknod|symlink|chtimes) /.*: no such file", "invalid-layer-path"),
+    (r"file\((open|mkdir|mknod|symlink) /.*: file exists", "invalid-layer-path"),
     (r"(open|mkdir|mknod|symlink) [^(]*: too many levels of symbolic links", "hostile-layer"),
     (r"max depth exceeded|[Ww]indow size exceeded", "limit-exceeded"),
     (r"locating image with ID|image not known", "layer-not-found"),
