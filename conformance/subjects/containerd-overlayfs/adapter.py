@@ -108,7 +108,6 @@ def _start(store: str) -> None:
         file.write(_CONFIG.format(**texts))
     command = 'containerd --config "$0/config.toml"'
     daemons.start(command, store, _socket(store), f"{store}/log")
-    ctr(store, "version")
 
 
 # --- images ---------------------------------------------------------------------------------------
@@ -125,12 +124,15 @@ def _manifest(store: str, digest: str) -> Json:
     return found
 
 
-def _layer(store: str, digest: str) -> Json:
-    """Return a layer's manifest."""
-    manifest = _names(store).get(f"layer/{digest}")
-    if manifest is None:
-        raise Refusal("layer-not-found", f"no layer {digest}", digest=digest)
-    return _manifest(store, manifest)
+def _layers(store: str, digests: list[str]) -> list[Json]:
+    """Return the manifest of each layer."""
+    names, found = _names(store), {}
+    for digest in dict.fromkeys(digests):
+        manifest = names.get(f"layer/{digest}")
+        if manifest is None:
+            raise Refusal("layer-not-found", f"no layer {digest}", digest=digest)
+        found[digest] = _manifest(store, manifest)
+    return [found[digest] for digest in digests]
 
 
 @contextlib.contextmanager
@@ -147,9 +149,11 @@ def _unpacked(
             stdin=archive, more=((r"unexpected EOF", cut_off),),
         )  # fmt: skip
         yield name
-    finally:
+    except BaseException:
         if name in _names(store):
             ctr(store, "images", "rm", "--sync", name)
+        raise
+    ctr(store, "images", "rm", "--sync", name)
 
 
 # --- layers ---------------------------------------------------------------------------------------
@@ -170,11 +174,11 @@ def _kept(store: str, layer: Json, cut_off: str = "validation-error") -> Json:
     """Make a layer of a blob that is in the content store."""
     with _unpacked(store, [layer], cut_off) as name:
         ctr(store, "images", "tag", "--force", name, f"layer/{layer['digest']}")
-    return {"layer": images.layer(_layer(store, layer["digest"]))}
+    return {"layer": images.layer({"layers": [layer]})}
 
 
 def get(request: Json) -> Json:
-    return {"layer": images.layer(_layer(request["store"], request["digest"]))}
+    return {"layer": images.layer(*_layers(request["store"], [request["digest"]]))}
 
 
 def list_(request: Json) -> Json:
@@ -206,7 +210,7 @@ def _views(store: str) -> list[Json]:
 
 def stack(request: Json) -> Json:
     store, target, writable = request["store"], request["target"], request["writable"]
-    layers = [_layer(store, digest)["layers"][0] for digest in request["digests"]]
+    layers = [manifest["layers"][0] for manifest in _layers(store, request["digests"])]
     words = ["images", "mount", "--snapshotter", SNAPSHOTTER, *(["--rw"] if writable else [])]
     refused = (r"no such file or directory|invalid argument|too many levels", "mount-failed")
     taken = (r"already exists|not a directory", "invalid-mount-point")
