@@ -164,13 +164,16 @@ class Driver:
         return self._added.get(layer.digest) or self.add(layer)
 
     def remove_if_free(self, *layers: Layer, code: str = "layer-in-use") -> None:
-        """Ask for the removal of layers, which is refused with this code if at all."""
+        """Ask for the removal of layers: it is done, or refused with this code, and not both."""
         for layer in layers:
             try:
-                self.call("remove", digest=layer.digest)
+                assert self.call("remove", digest=layer.digest).removed
+                kept = False
             except Refused as refused:
                 if refused.code != code:
                     raise AssertionError(f"{refused}; allowed: {code}") from refused
+                self._refused = kept = True
+            assert (layer.digest in self.digests()) == kept
 
     def is_whole(self, *layers: Layer) -> None:
         """Make sure that those of the layers that the store still has show their stack."""

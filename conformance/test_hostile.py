@@ -234,6 +234,7 @@ WAYS = {
     "up, a directory": lambda to: [Dir(f"../../../../../..{to}", mode=0o777)],
     "up from below": lambda to: [Dir("d"), File(f"d/../../../../../../..{to}/new", b"evil")],
     "up, a hard link": lambda to: [Hardlink("h", to=f"../../../../../..{to}/file")],
+    "a hard link": lambda to: [Hardlink("h", to=f"{to}/file")],
     "up, a whiteout": lambda to: [Whiteout(f"../../../../../..{to}/file")],
     "a symlink": lambda to: [Symlink("l", to=to), File("l/file", b"evil")],
     "a symlink, relative": lambda to: [Symlink("l", to=f"../../../../../..{to}"), File("l/file")],

@@ -29,40 +29,61 @@ def trees_of(host, subject):
     return host.zfs.snapshots(subject.dataset)
 
 
+@contextlib.contextmanager
+def kept(subject, host, dataset, how):
+    """Keep a store's layers for the block, as somebody else may; give what a refusal may name."""
+    made = trees_of(host, subject)
+    if not made and how != "snapshot":
+        pytest.skip("target: the store has no zfs snapshots")
+    if how == "snapshot":
+        taken = [host.zfs.snapshot(f"{name}@daily") for name in host.zfs.datasets(subject.dataset)]
+        yield taken
+        for snapshot in taken:
+            host.zfs.destroy(snapshot)
+    elif how == "hold":
+        for snapshot in made:
+            host.zfs.hold(snapshot, "keep")
+        yield [f"{snapshot} keep" for snapshot in made]
+        for snapshot in made:
+            host.zfs.release(snapshot, "keep")
+    elif how == "clone":
+        clones = [host.zfs.clone(name, f"{dataset}/{n}") for n, name in enumerate(made)]
+        yield clones
+        for clone in clones:
+            host.zfs.destroy(clone)
+    else:
+        place = host.mkdir(subject.path("mounted"))
+        host.run(["mount", "-t", "zfs", made[0], place])
+        try:
+            yield [place]
+        finally:
+            host.run(["umount", place])
+
+
 @of_zfs("ZFS-010", f"{DESTROY}; zfs-hold(8)")
-def test_a_held_snapshot_keeps_its_layer_and_is_named_with_the_tag(subject, host):
+def test_a_hold_of_somebody_else_stays(subject, host, dataset):
     """A snapshot that somebody holds stays, with its hold, whatever is removed."""
     subject.tree(A)
-    held = trees_of(host, subject)
-    if not held:
-        pytest.skip("target: the store has no zfs snapshots")
-    for snapshot in held:
-        host.zfs.hold(snapshot, "keep")
-    subject.remove_if_free(A, code=IN_THE_WAY)
+    made = trees_of(host, subject)
+    with kept(subject, host, dataset, "hold"):
+        subject.remove_if_free(A, code=IN_THE_WAY)
+        assert [host.zfs.holds(snapshot) for snapshot in made] == [["keep"]] * len(made)
+        subject.is_whole(A)
 
-    assert [host.zfs.holds(snapshot) for snapshot in held] == [["keep"]] * len(held)
-    subject.is_whole(A)
-    for snapshot in held:
-        host.zfs.release(snapshot, "keep")
     subject.call("remove", digest=A.digest)
     assert subject.digests() == set()
 
 
 @of_zfs("ZFS-011", f"{DESTROY}; zfs-clone(8)")
-def test_a_clone_of_somebody_else_keeps_its_layer(subject, host, dataset):
+def test_a_clone_of_somebody_else_is_left_as_it_is(subject, host, dataset):
     """A clone that somebody has made of a layer is left as it is, whatever is removed."""
     subject.tree(A)
-    made = trees_of(host, subject)
-    if not made:
-        pytest.skip("target: the store has no zfs snapshots")
-    clones = [host.zfs.clone(name, f"{dataset}/{n}") for n, name in enumerate(made)]
-    origins = [host.zfs.get(one, "origin") for one in clones]
-    subject.remove_if_free(A, code=IN_THE_WAY)
+    with kept(subject, host, dataset, "clone") as clones:
+        origins = [host.zfs.get(one, "origin") for one in clones]
+        subject.remove_if_free(A, code=IN_THE_WAY)
+        assert [host.zfs.get(one, "origin") for one in clones] == origins
+        subject.is_whole(A)
 
-    assert [host.zfs.get(one, "origin") for one in clones] == origins
-    subject.is_whole(A)
-    for one in clones:
-        host.zfs.destroy(one)
     subject.call("remove", digest=A.digest)
     assert subject.digests() == set()
 
@@ -85,51 +106,17 @@ def test_garbage_collection_goes_on_past_what_others_keep(subject, host):
 
 
 @of_zfs("ZFS-013", f"{DESTROY}: a mount")
-def test_a_mount_of_somebody_else_keeps_its_layer_and_is_named(subject, host):
+def test_a_mount_of_somebody_else_stays(subject, host, dataset):
     """A layer's tree that somebody has mounted stays mounted, whatever is removed."""
     subject.tree(A)
-    made = trees_of(host, subject)
-    if not made:
-        pytest.skip("target: the store has no zfs snapshots")
-    place = host.mkdir(subject.path("mounted"))
-    host.run(["mount", "-t", "zfs", made[0], place])
-    try:
+    with kept(subject, host, dataset, "mount") as (place,):
         subject.remove_if_free(A, code=IN_THE_WAY)
         assert subject.is_mounted(place)
         assert host.tree(place) == model.apply(A)
         subject.is_whole(A)
-    finally:
-        host.run(["umount", place])
+
     subject.call("remove", digest=A.digest)
     assert subject.digests() == set()
-
-
-@contextlib.contextmanager
-def kept(subject, host, dataset, how):
-    """Keep a store's layers for the block, as somebody else may; give what a refusal may name."""
-    made = trees_of(host, subject)
-    if not made and how != "snapshot":
-        pytest.skip("target: the store has no zfs snapshots")
-    if how == "snapshot":
-        names = [host.zfs.snapshot(f"{name}@daily") for name in host.zfs.datasets(subject.dataset)]
-    elif how == "hold":
-        for snapshot in made:
-            host.zfs.hold(snapshot, "keep")
-        names = [f"{snapshot} keep" for snapshot in made]
-    elif how == "clone":
-        names = [host.zfs.clone(name, f"{dataset}/{n}") for n, name in enumerate(made)]
-    else:
-        names = [host.mkdir(subject.path("mounted"))]
-        host.run(["mount", "-t", "zfs", made[0], names[0]])
-    try:
-        yield names
-    finally:
-        for snapshot in made if how == "hold" else ():
-            host.zfs.release(snapshot, "keep")
-        for name in names if how in {"snapshot", "clone"} else ():
-            host.zfs.destroy(name)
-        if how == "mount":
-            host.run(["umount", names[0]])
 
 
 @of_zfs("ZFS-076", DESTROY, SHOULD)

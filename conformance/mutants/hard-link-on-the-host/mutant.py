@@ -1,4 +1,7 @@
-"""Mutant: a hard link to what the layer has not is one to a file of the host. Caught by HST-006."""
+"""Mutant: a hard link to what the layer has not is one to a file of the host.
+
+Caught by HST-006 and HST-270.
+"""
 
 import os
 
